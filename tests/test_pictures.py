@@ -149,7 +149,12 @@ def test_captions_break_at_the_plus_and_long_names_are_cut_before_the_share():
 
 
 def test_names_are_never_read_as_formulas(tmp_path):
-    pictures.mixed_batch_picture(some_images(2), ["$x", r"a$\nothing$b"], tmp_path / "odd.png", title="$a$ $")
+    formula = r"a$\nothing$b"
+    pictures.mixed_batch_picture(some_images(1), [formula], tmp_path / "odd.png", title=formula)
+    pictures.methods_picture([(formula, some_images(1), ["cat"])], tmp_path / "odd.png")
+    pictures.curves_picture([one_epoch(1)], tmp_path / "odd.png", formula)
+    pictures.runs_picture({formula: [[one_epoch(1)]]}, "lr", tmp_path / "odd.png", "lr", formula)
+    pictures.cam_overlay(some_images(1)[0], np.zeros((32, 32)), tmp_path / "odd.png", formula, [(formula, 0.7)])
     assert (tmp_path / "odd.png").stat().st_size > 1000
 
 
@@ -225,7 +230,7 @@ def test_curves_show_every_number_and_mark_the_best_and_the_last(kept):
 
 
 def test_curves_leave_out_what_is_missing_or_not_finite(kept):
-    records = [one_epoch(1), one_epoch(2, train_loss=float("nan")), one_epoch(3)]
+    records = [one_epoch(1), one_epoch(2, train_loss=float("inf")), one_epoch(3)]
     del records[1]["test_error_top1"]
     records[2]["test_loss"] = None
     pictures.curves_picture(records, "curves.png")
@@ -267,9 +272,14 @@ def test_cam_overlay_draws_the_map_where_it_is_high(kept):
     assert [text.get_text() for text in bars.texts] == ["cat", "70.0%", "ship", "30.0%"]
 
 
-def test_cam_overlay_shows_at_most_five_classes_and_writes(tmp_path):
+def test_cam_overlay_shows_at_most_five_classes(kept):
     probabilities = [(f"class {number}", 0.2 / (number + 1)) for number in range(9)]
-    pictures.cam_overlay(some_images(1)[0], np.full((32, 32), 0.3), tmp_path / "cam.png", "cat", probabilities)
+    pictures.cam_overlay(some_images(1)[0], np.full((32, 32), 0.3), "cam.png", "cat", probabilities)
+    assert len(kept.figure.axes[2].patches) == 5
+
+
+def test_cam_overlay_writes(tmp_path):
+    pictures.cam_overlay(some_images(1)[0], np.full((32, 32), 0.3), tmp_path / "cam.png", "cat", [("cat", 1)])
     assert read(tmp_path / "cam.png").shape == (372, 1104, 3)
 
 
