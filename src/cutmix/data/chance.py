@@ -1,0 +1,44 @@
+"""Where chance comes from: generators named by (seed, purpose, epoch, sample).
+
+No state and no global generator: the same numbers give the same draws in any process and in any order, so an epoch is a
+function of numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cutmix.errors import UsageError
+
+ORDER, CROP, PHOTO, SPLIT = range(4)
+
+
+def generator(seed: int, purpose: int, *key: int) -> np.random.Generator:
+    """The generator named by these numbers (all at least 0). Another purpose or key gives an independent one."""
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; a whole number of at least 0 is accepted.")
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, *key)))
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order (count,) in which epoch ``epoch`` visits the images: a permutation drawn from (seed, epoch)."""
+    return generator(seed, ORDER, epoch).permutation(count)
+
+
+def stratified_split(labels_N: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a test part with about ``share`` of every class; returns the (train, test) indices, both sorted.
+
+    Every class with two images or more keeps one on each side; a class with a single image keeps it for training.
+    """
+    counts_K = np.bincount(labels_N)
+    exact_K = counts_K * share
+    quota_K = np.floor(exact_K).astype(np.int64)
+    left_over = int(np.ceil(len(labels_N) * share)) - int(quota_K.sum())
+    quota_K[np.argsort(quota_K - exact_K, kind="stable")[:left_over]] += 1
+    quota_K = np.clip(quota_K, np.minimum(1, counts_K // 2), np.maximum(counts_K - 1, 0))
+    test = [
+        generator(seed, SPLIT, label).permutation(np.flatnonzero(labels_N == label))[:quota]
+        for label, quota in enumerate(quota_K.tolist())
+    ]
+    test_rows = np.sort(np.concatenate(test))
+    return np.setdiff1d(np.arange(len(labels_N)), test_rows), test_rows

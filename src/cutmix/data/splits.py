@@ -1,0 +1,175 @@
+"""A data set: a train and a test split, class names, and the constants that the network's input needs.
+
+Shapes: N images of a split, H x W pixels, C = 3 channels (always RGB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cutmix.data.photos import decode_photo
+from cutmix.errors import UsageError
+
+SMALL_SIDE = 64
+"""Images of at most this many pixels a side are small: they live in memory, and are looked at whole."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySplit:
+    """Small images in memory: ``images_NHWC`` uint8 RGB, ``labels_N`` int64; ``UsageError`` for anything else."""
+
+    images_NHWC: np.ndarray
+    labels_N: np.ndarray
+
+    def __post_init__(self) -> None:
+        images, labels = self.images_NHWC, self.labels_N
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise UsageError(f"images are {images.dtype} of shape {images.shape}; uint8 (N, H, W, 3) is accepted.")
+        _require_labels(labels, len(images))
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def pictures(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+        """The images at ``indices`` as (H, W, 3) uint8 arrays, for showing."""
+        return [self.images_NHWC[index] for index in indices]
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ArraySplit:
+        """The images at ``indices``, in that order."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return ArraySplit(self.images_NHWC[rows], self.labels_N[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSplit:
+    """Picture files of any size, decoded when they are needed: ``paths``, ``labels_N`` int64."""
+
+    paths: tuple[Path, ...]
+    labels_N: np.ndarray
+
+    def __post_init__(self) -> None:
+        _require_labels(self.labels_N, len(self.paths))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def pictures(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+        """The files at ``indices`` decoded to (H, W, 3) uint8 arrays, each of its own size."""
+        return [np.asarray(decode_photo(self.paths[index])) for index in indices]
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> PhotoSplit:
+        """The files at ``indices``, in that order."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return PhotoSplit(tuple(self.paths[row] for row in rows.tolist()), self.labels_N[rows])
+
+
+Split = ArraySplit | PhotoSplit
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set, ready for training.
+
+    ``mean`` and ``std`` are a channel's, in units where a pixel lies in [0, 1]. ``image_size`` is the side fed to the
+    network. ``flip`` says whether mirroring keeps the class (not for digits). ``note`` says what a reader of the
+    numbers should know: which split was drawn, which images were left out.
+
+    Raises ``UsageError`` if a split is empty, a label names no class, or there are fewer than two classes.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image_size: int
+    flip: bool
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise UsageError(f"{self.name} has {len(self.classes)} class; at least 2 are needed to classify.")
+        if len(set(self.classes)) != len(self.classes):
+            raise UsageError(f"{self.name} names a class twice: {_twice(self.classes)}.")
+        for part, split in (("train", self.train), ("test", self.test)):
+            _require_split(f"the {part} part of {self.name}", split, len(self.classes), self.image_size)
+        if min(self.std) <= 0:
+            raise UsageError(f"{self.name} has std {self.std}; every channel must vary.")
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are, K."""
+        return len(self.classes)
+
+    def limit(self, train: int | None = None, test: int | None = None) -> Data:
+        """The same data with at most ``train`` and ``test`` images, as even over the classes as they allow."""
+        return replace(
+            self,
+            train=_limited(self.train, train),
+            test=_limited(self.test, test),
+            note=_join(self.note, _limit_note("train", self.train, train), _limit_note("test", self.test, test)),
+        )
+
+
+def class_balanced_order(labels_N: np.ndarray) -> np.ndarray:
+    """The order that takes the first image of every class, then the second of every class, and so on."""
+    by_class = np.argsort(labels_N, kind="stable")
+    starts = np.searchsorted(labels_N[by_class], labels_N[by_class])
+    rank_in_class = np.empty(len(labels_N), dtype=np.int64)
+    rank_in_class[by_class] = np.arange(len(labels_N)) - starts
+    return np.argsort(rank_in_class, kind="stable")
+
+
+def measured_mean_std(images_NHWC: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation of each channel over all pixels, in [0, 1] units."""
+    counts_CV = np.stack([np.bincount(images_NHWC[..., channel].ravel(), minlength=256) for channel in range(3)])
+    values_V = np.arange(256) / 255
+    shares_CV = counts_CV / counts_CV.sum(axis=1, keepdims=True)
+    mean_C = shares_CV @ values_V
+    std_C = np.sqrt((shares_CV * (values_V - mean_C[:, None]) ** 2).sum(axis=1))
+    (mr, mg, mb), (sr, sg, sb) = (tuple(round(float(v), 4) for v in values) for values in (mean_C, std_C))
+    return (mr, mg, mb), (sr, sg, sb)
+
+
+def _limited(split: Split, count: int | None) -> Split:
+    if count is None:
+        return split
+    if count < 1:
+        raise UsageError(f"limit asks for {count} images; at least 1 is accepted.")
+    if count >= len(split):
+        return split
+    return split.subset(class_balanced_order(split.labels_N)[:count])
+
+
+def _limit_note(part: str, split: Split, count: int | None) -> str:
+    return "" if count is None or count >= len(split) else f"{part} limited to {count} of {len(split)} images"
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _require_labels(labels_N: np.ndarray, count: int) -> None:
+    if labels_N.dtype != np.int64 or labels_N.shape != (count,):
+        raise UsageError(f"labels are {labels_N.dtype} of shape {labels_N.shape}; int64 ({count},) is accepted.")
+
+
+def _require_split(what: str, split: Split, num_classes: int, image_size: int) -> None:
+    if len(split) == 0:
+        raise UsageError(f"{what} holds no images.")
+    low, high = int(split.labels_N.min()), int(split.labels_N.max())
+    if low < 0 or high >= num_classes:
+        accepted = f"with {num_classes} classes 0 to {num_classes - 1} are accepted"
+        raise UsageError(f"{what} has labels from {low} to {high}; {accepted}.")
+    if isinstance(split, ArraySplit) and split.images_NHWC.shape[1:3] != (image_size, image_size):
+        height, width = split.images_NHWC.shape[1:3]
+        raise UsageError(f"{what} holds images of {height}x{width}; image_size is {image_size}, a square side.")
+
+
+def _twice(names: Sequence[str]) -> str:
+    return repr(next(name for position, name in enumerate(names) if name in names[:position]))

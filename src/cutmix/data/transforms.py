@@ -1,0 +1,270 @@
+"""What happens to an image before the network: random crops and flips, the fixed view for tests, normalisation.
+
+Chance first, arithmetic after: each augmentation draws from a generator that is handed in and then moves bytes.
+Shapes: B images of a batch, N of a split, H x W pixels, C = 3 channels. Images are uint8 with channels last until
+``normalise``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import as_strided
+from torch import Tensor
+
+from cutmix.data.photos import to_rgb
+from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data
+from cutmix.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EIGENVALUES = (0.2175, 0.0188, 0.0045)
+EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+GREY = (0.299, 0.587, 0.114)
+
+
+class Crops(NamedTuple):
+    """One drawn crop for each image: where it starts in the padded image, and whether it is mirrored afterwards."""
+
+    top_N: np.ndarray
+    left_N: np.ndarray
+    mirror_N: np.ndarray
+
+
+@dataclass(frozen=True)
+class CropFlip:
+    """Pad small images with black pixels, crop at a random place, mirror every second one: the CIFAR augmentation.
+
+    ``padding`` pixels of value 0 are added on each side before normalisation, as the official code of the
+    paper does (clovaai/CutMix-PyTorch: 4 pixels for images of 32). ``flip=False`` where mirroring changes the class.
+    """
+
+    padding: int = 4
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise UsageError(f"CropFlip padding is {self.padding}; at least 0 pixels are accepted.")
+
+    def draw(self, count: int, rng: np.random.Generator) -> Crops:
+        """Crops for ``count`` images: offsets uniform on 0..2*padding, mirrored with probability one half."""
+        top_N, left_N = rng.integers(0, 2 * self.padding + 1, size=(2, count))
+        mirror_N = rng.random(count) < 0.5
+        return Crops(top_N, left_N, mirror_N & self.flip)
+
+
+@dataclass(frozen=True)
+class NoAugment:
+    """Every image as the test sees it."""
+
+
+@dataclass(frozen=True)
+class PhotoCrop:
+    """A random part of a photo, resized to ``size``, mirrored with probability one half: the ImageNet augmentation.
+
+    The part covers 8 % to 100 % of the area at an aspect ratio of 3/4 to 4/3 (torchvision's RandomResizedCrop), and is
+    resized bilinearly with antialiasing.
+
+    ``jitter`` and ``lighting`` are 0 in the paper; the official code (clovaai/CutMix-PyTorch) has 0.4 and 0.1, of which
+    the paper says nothing. ``jitter``: brightness, contrast and saturation, in an order drawn for each image, each
+    interpolating towards black, the mean grey or the grey image by an amount uniform on -jitter..jitter (negative: away
+    from it). ``lighting``: a shift along the principal axes of ImageNet's colours by amounts drawn from N(0, lighting).
+    Both happen on [0, 1] values before mean and std are applied. Values may leave [0, 1]; they are not clamped.
+    """
+
+    size: int = 224
+    flip: bool = True
+    jitter: float = 0.0
+    lighting: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UsageError(f"PhotoCrop size is {self.size}; at least 1 pixel is accepted.")
+        if self.jitter < 0 or self.lighting < 0:
+            raise UsageError(f"PhotoCrop jitter is {self.jitter}, lighting {self.lighting}; at least 0 is accepted.")
+
+    def view(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+        """A random view of an RGB image: uint8 (size, size, 3)."""
+        from PIL import Image
+
+        top, left, height, width = draw_photo_box(image.height, image.width, rng)
+        mirror = rng.random() < 0.5
+        part = image.crop((left, top, left + width, top + height))
+        pixels_HWC = np.asarray(part.resize((self.size, self.size), Image.Resampling.BILINEAR))
+        return pixels_HWC[:, ::-1] if mirror and self.flip else pixels_HWC
+
+    @property
+    def recolours(self) -> bool:
+        """Whether the colours change at all."""
+        return self.jitter > 0 or self.lighting > 0
+
+    def colour(self, pixels_HWC: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw the colour change of one view as float32 (3, 4): out = [:, :3] @ rgb + [:, 3], with rgb in [0, 1].
+
+        Every step is affine in the colour, given the mean colour of the view, so the steps are composed here and
+        applied to a whole batch by ``normalise``.
+        """
+        amounts = rng.uniform(-self.jitter, self.jitter, 3)
+        order = rng.permutation(3)
+        alphas = rng.normal(0.0, self.lighting, 3) if self.lighting > 0 else np.zeros(3)
+        mean_C = pixels_HWC.sum(axis=(0, 1), dtype=np.int64) / (255 * pixels_HWC.shape[0] * pixels_HWC.shape[1])
+        return _colour_change(mean_C, amounts, order, alphas)
+
+
+Augment = CropFlip | PhotoCrop | NoAugment
+
+
+def default_augment(data: Data) -> CropFlip | PhotoCrop:
+    """The paper's augmentation for this kind of data: CropFlip by an eighth of the side, PhotoCrop for photos."""
+    if isinstance(data.train, ArraySplit):
+        return CropFlip(padding=data.image_size // 8, flip=data.flip)
+    return PhotoCrop(size=data.image_size, flip=data.flip)
+
+
+class Canvas:
+    """Working memory for cropping batches of one size: black borders written once, the middle rewritten every time."""
+
+    def __init__(self, images_NHWC: np.ndarray, batch: int, padding: int) -> None:
+        count, height, width, channels = images_NHWC.shape
+        self.rows_NHR = images_NHWC.reshape(count, height, width * channels)
+        padded = np.zeros((batch, height + 2 * padding, (width + 2 * padding) * channels), dtype=np.uint8)
+        self.middle = padded[:, padding : padding + height, padding * channels : (padding + width) * channels]
+        image, row, byte = padded.strides
+        # [b, y, x] is the crop of image b that starts at row y, column x: rows of contiguous bytes, nothing is copied.
+        offsets = 2 * padding + 1
+        self.windows = as_strided(
+            padded,
+            (batch, offsets, offsets, height, width * channels),
+            (image, row, channels * byte, row, byte),
+            writeable=False,
+        )
+        self.shape = (height, width, channels)
+
+    def crop(self, index_B: np.ndarray, crops: Crops) -> np.ndarray:
+        """The crops of the images at ``index_B``: a new uint8 (B, H, W, C). ``crops`` are those of the whole split."""
+        batch = len(index_B)
+        self.middle[:batch] = self.rows_NHR[index_B]
+        out = self.windows[np.arange(batch), crops.top_N[index_B], crops.left_N[index_B]].reshape(batch, *self.shape)
+        mirrored = np.flatnonzero(crops.mirror_N[index_B])
+        out[mirrored] = _mirrored(out[mirrored])
+        return out
+
+
+def crop_on_device(
+    images_NHWC: Tensor, index_B: Tensor, top_B: Tensor, left_B: Tensor, mirror_B: Tensor, padding: int
+) -> Tensor:
+    """What ``Canvas.crop`` does, as one gather on the tensors' device, which is never waited for."""
+    _, height, width, _ = images_NHWC.shape
+    padded = torch.nn.functional.pad(images_NHWC[index_B], (0, 0, padding, padding, padding, padding))
+    rows = torch.arange(height, device=images_NHWC.device)
+    columns = torch.arange(width, device=images_NHWC.device)
+    columns_BW = torch.where(mirror_B[:, None], columns.flip(0), columns) + left_B[:, None]
+    batch = torch.arange(len(index_B), device=images_NHWC.device)
+    return padded[batch[:, None, None], (top_B[:, None] + rows)[:, :, None], columns_BW[:, None, :]]
+
+
+def normalise(
+    images_BHWC: Tensor, mean: Sequence[float], std: Sequence[float], colour_B34: Tensor | None = None
+) -> Tensor:
+    """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), (x / 255 - mean) / std, as a channels-last view (no layout copy).
+
+    ``colour_B34`` is a colour change for each image (``PhotoCrop.colour``), made before mean and std are applied.
+    """
+    batch, height, width, _ = images_BHWC.shape
+    scale_C = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32)
+    shift_C = torch.tensor([-m / s for m, s in zip(mean, std)], dtype=torch.float32)
+    if colour_B34 is not None:
+        return _recolour(images_BHWC, mean, std, colour_B34)
+    # One row of W*3 constants: an inner loop of W*3 values is vectorised, one of 3 is not. A product and a sum, not a
+    # fused addcmul, whose rounding depends on where in the tensor a value lies.
+    scale_R, shift_R = (values.repeat(width).to(images_BHWC.device) for values in (scale_C, shift_C))
+    rows = images_BHWC.reshape(batch, height, width * 3).to(torch.float32).mul_(scale_R).add_(shift_R)
+    return rows.view(batch, height, width, 3).permute(0, 3, 1, 2)
+
+
+def centre_view(image: Image.Image, size: int) -> np.ndarray:
+    """The fixed view of tests: uint8 (size, size, 3).
+
+    Photos (size > 64): the short side resized to size * 256/224, then the middle cropped, as the official code does.
+    Small images (size <= 64): the short side resized to ``size``, so that an image of that size passes unchanged.
+    """
+    from PIL import Image
+
+    short = round(size * 256 / 224) if size > SMALL_SIDE else size
+    if image.width <= image.height:
+        resized = (short, int(short * image.height / image.width))
+    else:
+        resized = (int(short * image.width / image.height), short)
+    if image.size != resized:
+        image = image.resize(resized, Image.Resampling.BILINEAR)
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def prepare_photo(image: Image.Image | np.ndarray, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """One image of any size and mode as the network sees it in tests: float32 (3, size, size), normalised."""
+    from PIL import Image
+
+    picture = to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
+    return normalise(torch.from_numpy(centre_view(picture, size).copy())[None], mean, std)[0]
+
+
+def draw_photo_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Draw the (top, left, height, width) of torchvision's RandomResizedCrop: scale 0.08..1, ratio 3/4..4/3.
+
+    Ten attempts, then the largest centred box within the ratios.
+    """
+    for _ in range(10):
+        area = height * width * rng.uniform(0.08, 1.0)
+        ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        box_width, box_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(rng.integers(0, height - box_height + 1))
+            left = int(rng.integers(0, width - box_width + 1))
+            return top, left, box_height, box_width
+    box_width = min(width, round(height * 4 / 3))
+    box_height = min(height, round(width / (3 / 4)))
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+def _mirrored(images_BHWC: np.ndarray) -> np.ndarray:
+    # torch.flip has a kernel for channels-last bytes; a reversed numpy view is copied byte by byte (4 times slower).
+    return torch.from_numpy(images_BHWC).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1).numpy()
+
+
+def _colour_change(mean_C: np.ndarray, amounts: np.ndarray, order: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    grey_C = np.array(GREY)
+    change = np.eye(3, 4)
+    for step in order.tolist():
+        amount = amounts[step]
+        change = change * (1 - amount) + amount * _reference(step, change, mean_C, grey_C)
+    change[:, 3] += np.array(EIGENVECTORS) @ (alphas * EIGENVALUES)
+    return change.astype(np.float32)
+
+
+def _reference(step: int, change: np.ndarray, mean_C: np.ndarray, grey_C: np.ndarray) -> np.ndarray:
+    """What brightness (0), contrast (1), saturation (2) interpolate towards: an affine map of the original colour."""
+    reference = np.zeros((3, 4))
+    if step == 1:
+        reference[:, 3] = grey_C @ (change[:, :3] @ mean_C + change[:, 3])
+    if step == 2:
+        reference[:] = grey_C @ change
+    return reference
+
+
+def _recolour(images_BHWC: Tensor, mean: Sequence[float], std: Sequence[float], colour_B34: Tensor) -> Tensor:
+    colour_B34 = colour_B34.to(images_BHWC.device)
+    red, green, blue = images_BHWC.to(torch.float32).unbind(dim=3)
+    out_BHWC = torch.empty(images_BHWC.shape, dtype=torch.float32, device=images_BHWC.device)
+    for channel in range(3):
+        scale_B4 = colour_B34[:, channel] / std[channel]
+        from_red, from_green, from_blue = ((scale_B4[:, k] / 255)[:, None, None] for k in range(3))
+        shift = (scale_B4[:, 3] - mean[channel] / std[channel])[:, None, None]
+        out_BHWC[..., channel] = red * from_red + green * from_green + blue * from_blue + shift
+    return out_BHWC.permute(0, 3, 1, 2)
