@@ -1,7 +1,10 @@
 """Data sets, batches and augmentations."""
 
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
-from cutmix.data.find import default_root, load_data
+from cutmix.data.check import Check, check_data
+from cutmix.data.find import DataRow, list_data, load_data
+from cutmix.data.photos import PhotoError, read_photo
+from cutmix.data.places import default_root
 from cutmix.data.splits import ArraySplit, Data, PhotoSplit, Split
 from cutmix.data.transforms import Augment, CropFlip, NoAugment, PhotoCrop, default_augment, prepare_photo
 
@@ -9,19 +12,25 @@ __all__ = [
     "ArraySplit",
     "Augment",
     "Batch",
+    "Check",
     "CropFlip",
     "Data",
+    "DataRow",
     "NoAugment",
     "PhotoCrop",
+    "PhotoError",
     "PhotoSplit",
     "Split",
     "TestBatches",
     "TrainBatches",
+    "check_data",
     "default_augment",
     "default_root",
     "default_workers",
+    "list_data",
     "load_data",
     "prepare_photo",
+    "read_photo",
     "test_batches",
     "train_batches",
 ]

@@ -25,7 +25,7 @@ def load_arrays(folder: Path, image_size: int | None = None) -> Data:
     train, test, classes = read_arrays(folder)
     train, test = resized(train, image_size), resized(test, image_size)
     mean, std = measured_mean_std(train.images_NHWC)
-    return Data(folder.name, classes, train, test, mean, std, square_side(train, str(folder)), flip=True)
+    return Data(folder.resolve().name, classes, train, test, mean, std, square_side(train, str(folder)), flip=True)
 
 
 def read_arrays(folder: Path) -> tuple[ArraySplit, ArraySplit, tuple[str, ...]]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from cutmix.data.chance import CROP, PHOTO, epoch_order, generator
-from cutmix.data.photos import PhotoError, decode_photo
+from cutmix.data.photos import PhotoError, read_photo
 from cutmix.data.splits import ArraySplit, Data, PhotoSplit, Split
 from cutmix.data.transforms import (
     Augment,
@@ -269,7 +269,7 @@ class _PhotoViews(torch.utils.data.Dataset):
         return pixels_BHWC, colour_B34, ""
 
     def _write(self, row: int, place: int, pixels_BHWC: np.ndarray, colour_B34: np.ndarray | None) -> None:
-        image = decode_photo(_path(self.paths[row]))
+        image = read_photo(_path(self.paths[row]))
         if isinstance(self.augment, NoAugment):
             pixels_BHWC[place] = centre_view(image, self.size)
             return

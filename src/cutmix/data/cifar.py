@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from cutmix.data.arrays import read_arrays, resized
-from cutmix.data.known import KnownSet, missing
+from cutmix.data.known import KnownSet, first_line, missing
 from cutmix.data.splits import ArraySplit, Data
 from cutmix.errors import CutmixError
 
@@ -64,21 +64,23 @@ CIFAR100 = Layout(
 )
 
 
-def load_cifar(layout: Layout, root: Path, image_size: int | None = None, seed: int = 0) -> Data:
+def load_cifar(layout: Layout, root: Path, image_size: int | None = None) -> Data:
     """CIFAR under ``root``, downloaded there through torchvision if it is missing and there is a network."""
-    folder = next((place for place in places(layout, root) if place.exists()), None)
-    if folder is None:
-        download(layout, root)
-        folder = root / layout.folder
-    read = read_arrays if (folder / "train.npz").exists() else partial(read_pickles, layout)
+    folder = next(filter(partial(holds, layout), places(layout, root)), None) or download(layout, root)
+    read = partial(read_pickles, layout) if (folder / layout.meta_file).exists() else read_arrays
     train, test, classes = read(folder)
     train, test = resized(train, image_size), resized(test, image_size)
     return Data(layout.name, classes, train, test, MEAN, STD, image_size or train.images_NHWC.shape[1], flip=True)
 
 
 def places(layout: Layout, root: Path) -> list[Path]:
-    """The folders where the set may lie, best first. The last holds train.npz and test.npz."""
+    """The folders where the set may lie, best first."""
     return [root / layout.folder, root / layout.name / layout.folder, root / layout.name]
+
+
+def holds(layout: Layout, folder: Path) -> bool:
+    """Whether ``folder`` has the official list of names, or train.npz."""
+    return (folder / layout.meta_file).exists() or (folder / "train.npz").exists()
 
 
 def read_pickles(layout: Layout, folder: Path) -> tuple[ArraySplit, ArraySplit, tuple[str, ...]]:
@@ -90,8 +92,8 @@ def read_pickles(layout: Layout, folder: Path) -> tuple[ArraySplit, ArraySplit, 
     return ArraySplit(images, labels), test, tuple(names)
 
 
-def download(layout: Layout, root: Path) -> None:
-    """Fetch and unpack the official archive under ``root`` (or unpack it if it lies there already)."""
+def download(layout: Layout, root: Path) -> Path:
+    """Fetch the official archive (unless it lies in ``root`` already) and unpack it; returns its folder."""
     from torchvision import datasets
 
     dataset = getattr(datasets, layout.torchvision_class)
@@ -103,9 +105,10 @@ def download(layout: Layout, root: Path) -> None:
         raise missing(
             layout.name,
             places(layout, root),
-            f"{dataset.url} could not be downloaded ({error}).\n"
+            f"{dataset.url} could not be downloaded ({first_line(error)}).\n"
             f"Put {layout.archive} into {root}, or name the folder that has it in CUTMIX_DATA.",
         ) from error
+    return places(layout, root)[0]
 
 
 class _Plain(pickle.Unpickler):
@@ -148,7 +151,7 @@ def _read_batch(path: Path, labels_key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 SETS = tuple(
-    KnownSet(layout.name, about, partial(load_cifar, layout), partial(places, layout))
+    KnownSet(layout.name, about, partial(load_cifar, layout), partial(places, layout), partial(holds, layout))
     for layout, about in (
         (CIFAR10, "60,000 photos of 10 things, 32x32"),
         (CIFAR100, "60,000 photos of 100 things, 32x32"),

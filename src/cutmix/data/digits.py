@@ -14,7 +14,7 @@ from cutmix.data.splits import ArraySplit, Data, measured_mean_std
 SPLIT_SEED = 0
 
 
-def load_digits(root: Path, image_size: int | None = None, seed: int = 0) -> Data:
+def load_digits(root: Path, image_size: int | None = None) -> Data:
     """1,437 train and 360 test images, a stratified split that is always the same. Grey 0..16 becomes RGB 0..255."""
     from sklearn import datasets
 
@@ -37,6 +37,4 @@ def load_digits(root: Path, image_size: int | None = None, seed: int = 0) -> Dat
     )
 
 
-SETS = (
-    KnownSet("digits", "1,797 handwritten digits, 8x8 grey (comes with scikit-learn)", load_digits, lambda root: []),
-)
+SETS = (KnownSet("digits", "1,797 handwritten digits, 8x8 grey (comes with scikit-learn)", load_digits),)

@@ -17,14 +17,21 @@ class KnownSet:
     name: str
     about: str
     """One line."""
-    load: Callable[[Path, int | None, int], Data]
-    """(root, image_size, seed) -> the data. ``image_size`` None is the set's own."""
-    places: Callable[[Path], list[Path]]
-    """The files or folders under a root of which one must exist, best first. None if it comes with a library."""
+    load: Callable[[Path, int | None], Data]
+    """(root, image_size) -> the data. ``image_size`` None is the set's own."""
+    places: Callable[[Path], list[Path]] = lambda root: []
+    """The folders under a root where it is looked for, best first. None if the set comes with a library."""
+    holds: Callable[[Path], bool] = Path.exists
+    """Whether such a folder holds the set."""
 
     def found(self, root: Path) -> Path | None:
-        """The first of its places that exists."""
-        return next((place for place in self.places(root) if place.exists()), None)
+        """The first of its places that holds it."""
+        return next((place for place in self.places(root) if self.holds(place)), None)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the lines that follow the first."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def missing(name: str, places: list[Path], remedy: str) -> CutmixError:

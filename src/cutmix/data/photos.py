@@ -26,7 +26,7 @@ class PhotoError(CutmixError):
         self.reason = reason
 
 
-def decode_photo(path: Path) -> Image.Image:
+def read_photo(path: Path) -> Image.Image:
     """Decode a whole file to an RGB image of 8 bits a channel, turned as its EXIF orientation says.
 
     Grey, palette and CMYK become RGB. 16-bit grey is scaled to 8 bits (65535 -> 255), not clipped. What is transparent
@@ -52,7 +52,7 @@ def decode_photo(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image, path: Path = Path("image")) -> Image.Image:
-    """``image`` as 8-bit RGB, by the rules of ``decode_photo``; ``path`` is named if that is not possible."""
+    """``image`` as 8-bit RGB, by the rules of ``read_photo``; ``path`` is named if that is not possible."""
     from PIL import Image
 
     if image.mode == "RGB" and "transparency" not in image.info:
@@ -83,5 +83,4 @@ def _reason(path: Path, error: Exception) -> str:
         return "is empty (0 bytes)"
     if type(error).__name__ == "UnidentifiedImageError":
         return "is not a picture that can be decoded"
-    text = str(error).splitlines()[0] if str(error) else "no details"
-    return f"cannot be decoded ({type(error).__name__}: {text})"
+    return f"cannot be decoded ({type(error).__name__}: {error})"

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cutmix.data.photos import decode_photo
+from cutmix.data.photos import read_photo
 from cutmix.errors import UsageError
 
 SMALL_SIDE = 64
 """Images of at most this many pixels a side are small: they live in memory, and are looked at whole."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ArraySplit:
     """Small images in memory: ``images_NHWC`` uint8 RGB, ``labels_N`` int64; ``UsageError`` for anything else."""
 
@@ -34,6 +34,9 @@ class ArraySplit:
     def __len__(self) -> int:
         return len(self.labels_N)
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} images of {self.images_NHWC.shape[1]}x{self.images_NHWC.shape[2]}>"
+
     def pictures(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """The images at ``indices`` as (H, W, 3) uint8 arrays, for showing."""
         return [self.images_NHWC[index] for index in indices]
@@ -44,7 +47,7 @@ class ArraySplit:
         return ArraySplit(self.images_NHWC[rows], self.labels_N[rows])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PhotoSplit:
     """Picture files of any size, decoded when they are needed: ``paths``, ``labels_N`` int64."""
 
@@ -57,9 +60,12 @@ class PhotoSplit:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} photos>"
+
     def pictures(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """The files at ``indices`` decoded to (H, W, 3) uint8 arrays, each of its own size."""
-        return [np.asarray(decode_photo(self.paths[index])) for index in indices]
+        return [np.asarray(read_photo(self.paths[index])) for index in indices]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> PhotoSplit:
         """The files at ``indices``, in that order."""

@@ -119,6 +119,9 @@ class PhotoCrop:
 
 Augment = CropFlip | PhotoCrop | NoAugment
 
+AUGMENTS = ("CropFlip", "PhotoCrop", "NoAugment")
+"""The names that a recipe may use."""
+
 
 def default_augment(data: Data) -> CropFlip | PhotoCrop:
     """The paper's augmentation for this kind of data: CropFlip by an eighth of the side, PhotoCrop for photos."""
@@ -208,11 +211,11 @@ def centre_view(image: Image.Image, size: int) -> np.ndarray:
 
 
 def prepare_photo(image: Image.Image | np.ndarray, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """One image of any size and mode as the network sees it in tests: float32 (3, size, size), normalised."""
+    """One image of any size and mode as the network sees it in tests: float32 (1, 3, size, size), normalised."""
     from PIL import Image
 
     picture = to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
-    return normalise(torch.from_numpy(centre_view(picture, size).copy())[None], mean, std)[0]
+    return normalise(torch.from_numpy(centre_view(picture, size).copy())[None], mean, std)
 
 
 def draw_photo_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:

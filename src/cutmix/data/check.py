@@ -1,0 +1,106 @@
+"""Look a data set over before training: images per class, unusable files, test images that are also trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cutmix.data.find import load_data, parse_spec
+from cutmix.data.folder import Listing, copies, list_folder, problems
+from cutmix.data.imagenet import list_imagenet
+from cutmix.data.photo_facts import Progress, photo_facts
+from cutmix.data.places import default_root
+from cutmix.data.splits import ArraySplit, Data, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What was found. ``problems`` keep a folder from being trained on; copies and ignored files are warnings."""
+
+    name: str
+    classes: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    """Images of each class."""
+    test_counts: tuple[int, ...]
+    problems: tuple[tuple[Path, str], ...] = ()
+    """(file or class folder, what is wrong with it)."""
+    copies: tuple[tuple[str, str], ...] = ()
+    """(train image, test image) with the same content."""
+    ignored: tuple[Path, ...] = ()
+    """Files that are not pictures by their name, or lie outside the class folders."""
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be trained on."""
+        return not self.problems
+
+    def lines(self) -> Iterator[str]:
+        """The whole report, a line at a time."""
+        yield f"{self.name}: {sum(self.train_counts)} train and {sum(self.test_counts)} test images"
+        width = max(map(len, self.classes))
+        for name, train, test in zip(self.classes, self.train_counts, self.test_counts):
+            yield f"  {name:<{width}}  {train:>7}  {test:>7}"
+        if self.note:
+            yield self.note
+        if self.ignored:
+            yield f"ignored: {len(self.ignored)} file(s) that are not pictures in class folders, first {self.ignored[0]}"
+        for train_image, test_image in self.copies:
+            yield f"warning: {test_image} is the same as {train_image}"
+        for path, reason in self.problems:
+            yield f"error: {path}: {reason}"
+        yield "can be trained on" if self.ok else f"{len(self.problems)} problem(s) keep it from being trained on"
+
+
+def check_data(spec: str, root: Path | None = None, *, seed: int = 0, progress: Progress | None = None) -> Check:
+    """Look over the data set that ``spec`` names, as ``load_data`` takes it; every photo is decoded.
+
+    Raises what ``load_data`` raises if the set is missing, or its files cannot even be listed.
+    """
+    kind, path = parse_spec(spec)
+    if kind == "folder":
+        return _check_listing(path.resolve().name, list_folder(path, seed), progress)
+    if kind == "imagenet":
+        return _check_listing(kind, list_imagenet(default_root() if root is None else Path(root)), progress)
+    return _check_arrays(load_data(spec, root))
+
+
+def _check_listing(name: str, listing: Listing, progress: Progress | None) -> Check:
+    facts = photo_facts(listing.paths, listing.folder, progress)
+    return Check(
+        name,
+        listing.classes,
+        train_counts=_counts(listing.train, len(listing.classes)),
+        test_counts=_counts(listing.test, len(listing.classes)),
+        problems=tuple(problems(listing, facts)),
+        copies=tuple((str(ours), str(theirs)) for ours, theirs in copies(listing, facts)),
+        ignored=listing.ignored,
+        note=listing.note,
+    )
+
+
+def _check_arrays(data: Data) -> Check:
+    return Check(
+        data.name,
+        data.classes,
+        train_counts=_counts(data.train, data.num_classes),
+        test_counts=_counts(data.test, data.num_classes),
+        copies=tuple(_array_copies(data)),
+        note=data.note,
+    )
+
+
+def _array_copies(data: Data) -> Iterator[tuple[str, str]]:
+    assert isinstance(data.train, ArraySplit)
+    assert isinstance(data.test, ArraySplit)
+    trained = {image.tobytes(): row for row, image in enumerate(data.train.images_NHWC)}
+    for row, image in enumerate(data.test.images_NHWC):
+        if (train_row := trained.get(image.tobytes())) is not None:
+            yield f"train image {train_row}", f"test image {row}"
+
+
+def _counts(split: Split, num_classes: int) -> tuple[int, ...]:
+    return tuple(np.bincount(split.labels_N, minlength=num_classes).tolist())
