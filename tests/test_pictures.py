@@ -179,6 +179,12 @@ def test_methods_picture_has_a_row_a_method(tmp_path):
     assert name.min() < 120
 
 
+def test_a_method_is_named_on_one_line_and_its_settings_below():
+    assert pictures._name_lines("CutMix(alpha=1.0, prob=0.5)") == ["CutMix", "alpha=1.0", "prob=0.5"]
+    assert pictures._name_lines("NoMixing()") == ["NoMixing"]
+    assert pictures._name_lines("") == [""]
+
+
 @pytest.mark.parametrize(
     ("images", "captions", "words"),
     [

@@ -44,7 +44,7 @@ TILE = 128  # pixels: small images are enlarged by the whole factor that comes n
 LARGEST_TILE = 160  # pixels: larger images are shrunk to it
 GAP = 10  # pixels between tiles
 DPI = 100  # of the image grids, where one figure pixel is one picture pixel
-CAPTION, LINE = 8.5, 16  # points of a caption, pixels of one of its lines
+CAPTION, NAME, LINE = 8.5, 11.5, 16  # points of a caption and of a method's name, pixels of a caption's line
 
 
 # ---------------------------------------------------------------------------------------------------- pixels and words
@@ -205,14 +205,21 @@ def _wrapped(captions: Sequence[str], room: float, ruler: _Ruler) -> list[list[s
     return [[ruler.shorten(line, room) for line in caption.replace(" + ", "\n+ ").split("\n")] for caption in captions]
 
 
+def _name_lines(name: str) -> list[str]:
+    """The constructor call ``CutMix(alpha=1.0, prob=0.5)`` as the lines CutMix, alpha=1.0, prob=0.5."""
+    method, _, settings = name.partition("(")
+    return [method, *(settings.removesuffix(")").split(", ") if settings.removesuffix(")") else [])]
+
+
 def _write_grid(rows: Sequence[tuple[str, NDArray[np.uint8], list[str]]], path: Path | str, title: str | None) -> None:
     """Lay out rows of (name, images, captions) pixel by pixel, with all words drawn by the figure."""
-    ruler, name_ruler = _Ruler(CAPTION), _Ruler(CAPTION + 3, "bold")
+    ruler, bold = _Ruler(CAPTION), _Ruler(NAME, "bold")
     tiles = [_tiles(images) for _, images, _ in rows]
     tile_h, tile_w = (max(row.shape[axis] for row in tiles) for axis in (1, 2))
     words = [_wrapped(captions, tile_w + GAP - 4, ruler) for _, _, captions in rows]
     lines = max(len(caption) for row in words for caption in row)
-    gutter = max(name_ruler.width(name) for name, _, _ in rows)
+    names = [_name_lines(name) for name, _, _ in rows]
+    gutter = max(max(bold.width(name[0]), *map(ruler.width, name)) for name in names)
     left = GAP + (int(gutter) + 2 * GAP if gutter else 0)
     top = GAP + (28 if title else 0)
     pitch = tile_h + 4 + lines * LINE + GAP
@@ -221,18 +228,19 @@ def _write_grid(rows: Sequence[tuple[str, NDArray[np.uint8], list[str]]], path: 
 
     canvas = np.full((height, width, 3), 255, np.uint8)
     figure = _figure(width / DPI, height / DPI, DPI)
-    if title:
-        figure.text(GAP / width, 1 - GAP / height, title, va="top", fontsize=11, color=INK, parse_math=False)
-    for r, (name, row) in enumerate(zip((name for name, _, _ in rows), tiles)):
+
+    def write(x: float, y: float, text: str, **style: Any) -> None:
+        figure.text(x / width, 1 - y / height, text, va="top", color=INK, parse_math=False, **style)
+
+    write(GAP, GAP, title or "", fontsize=11)
+    for r, (name, row) in enumerate(zip(names, tiles)):
         y = top + r * pitch
-        if name:
-            figure.text(GAP / width, 1 - (y + tile_h / 2) / height, name, va="center", fontsize=CAPTION + 3,
-                        fontweight="bold", color=INK, parse_math=False)  # fmt: skip
+        write(GAP, y + 2, name[0], fontsize=NAME, fontweight="bold")
+        write(GAP, y + 2 + 1.5 * LINE, "\n".join(name[1:]), fontsize=CAPTION)
         for c, tile in enumerate(row):
             x = left + c * (tile_w + GAP)
             canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-            figure.text((x + tile.shape[1] / 2) / width, 1 - (y + tile_h + 4) / height, "\n".join(words[r][c]),
-                        ha="center", va="top", fontsize=CAPTION, color=INK, parse_math=False)  # fmt: skip
+            write(x + tile.shape[1] / 2, y + tile_h + 4, "\n".join(words[r][c]), ha="center", fontsize=CAPTION)
     figure.figimage(canvas, resize=False)
     _write_png(figure, path)
 
@@ -394,6 +402,7 @@ def cam_overlay(
         axes.imshow(image, interpolation="nearest" if max(cam.shape) <= LARGEST_TILE else "antialiased")
         if cover:
             axes.imshow(cam, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.45 * cam)
+        axes.set_anchor("NW")
         axes.set_axis_off()
     _draw_bars(figure, 0.05 + 2 * width, probabilities[:5])
     _write_png(figure, path)
