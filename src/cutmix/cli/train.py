@@ -1,0 +1,118 @@
+"""Train a network: by a recipe, by flags, or by a recipe with some flags changed.
+
+  cutmix train small.digits
+  cutmix train --data cifar10 --mixing 'CutMix(alpha=1.0, prob=0.5)' --epochs 30
+  cutmix train --data folder:photos
+  cutmix train runs/NAME/recipe.json --seed 1
+  cutmix train runs/NAME --resume
+
+Several devices: torchrun --nproc_per_node 2 -m cutmix train RECIPE
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cutmix.recipes.recipe import AUTO, Recipe
+
+DEFAULT_MIXING = "CutMix(alpha=1.0, prob=0.5)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a recipe's name, a recipe.json, or a run's folder")
+    run = parser.add_argument_group("the run")
+    run.add_argument("--name", default="", help="the run's folder under --runs (default: made of data, network, ...)")
+    run.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)")
+    run.add_argument("--resume", action="store_true", help="go on with the run from its last good checkpoint")
+    run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (CUTMIX_DATA, or a cache)")
+    run.add_argument("--workers", "-j", type=int, metavar="N", help="processes that decode photos")
+    run.add_argument("--cpu", action="store_true", help="use the CPU even where there is a GPU")
+    run.add_argument(
+        "--checkpoint-steps", type=int, default=0, metavar="N", help="save every N steps too, not only each epoch"
+    )
+    run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events (extra: cutmix[tensorboard])")
+    run.add_argument("--quiet", "-q", action="store_true", help="print the result only")
+    add_recipe_arguments(parser.add_argument_group("the recipe (these change RECIPE where both are given)"))
+
+
+def add_recipe_arguments(group: Any) -> None:
+    """A flag for each setting of a recipe; those not given are None."""
+    for f in fields(Recipe):
+        flag = "--" + f.name.replace("_", "-")
+        default = {AUTO: "chosen to fit the data"}.get(f.default, f.default) if f.name != "init" else "none"
+        if f.name == "mixing":
+            default = f"{DEFAULT_MIXING}, or the recipe's"
+        help_text = f"{f.metadata['help']} (default: {default})".replace("%", "%%")
+        if isinstance(f.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=help_text)
+        else:
+            kind = type(f.default)
+            group.add_argument(flag, type=kind, default=None, metavar=kind.__name__.upper(), help=help_text)
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given as flags."""
+    return {f.name: value for f in fields(Recipe) if (value := getattr(args, f.name)) is not None}
+
+
+def read_recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe that the command line asks for."""
+    from cutmix.recipes.names import find_recipe
+
+    if args.recipe is None:
+        recipe = Recipe(mixing=DEFAULT_MIXING)
+    elif Path(args.recipe).exists():
+        recipe = Recipe.read(Path(args.recipe))
+    else:
+        recipe = find_recipe(args.recipe)
+    return recipe.but(**given_settings(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    from cutmix.errors import UsageError
+
+    if args.recipe is None and args.data is None and not (args.resume and args.name):
+        raise UsageError(
+            "say what to train: a recipe (cutmix list recipes) or --data, e.g. cutmix train --data folder:PATH"
+        )
+    recipe = read_recipe(args)
+    folder = Path(args.recipe) if args.recipe and Path(args.recipe).is_dir() else None
+    if args.resume and folder and not args.name:
+        args.runs, args.name = folder.parent, folder.name
+    if args.resume and args.recipe is None and (args.runs / args.name / "recipe.json").exists() and args.data is None:
+        recipe = Recipe.read(args.runs / args.name).but(**given_settings(args))
+
+    from cutmix.recipes.start import train
+    from cutmix.training.display import Console, Silent
+
+    result = train(
+        recipe,
+        name=args.name,
+        runs=args.runs,
+        data_root=args.data_root,
+        resume=args.resume,
+        workers=args.workers,
+        cpu=args.cpu,
+        checkpoint_steps=args.checkpoint_steps,
+        tensorboard=args.tensorboard,
+        display=Silent() if args.quiet else Console(),
+        command=shlex.join(["cutmix", *sys.argv[1:]]),
+    )
+    print_result(result)
+    return 0
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The last epoch's error first; the best beside it, named for what it is."""
+    print(
+        f"test error after the last epoch ({result['epochs']}): top-1 {result['test_error_top1_last']:.2f} %, "
+        f"top-5 {result['test_error_top5_last']:.2f} %  (n = {result['test_images']:,} images)\n"
+        f"best epoch ({result['best_epoch']}, chosen on the test set, so optimistic): "
+        f"top-1 {result['test_error_top1_best']:.2f} %\n"
+        f"{result['folder']}: first_batch.png, curves.png, metrics.csv, last.pth.tar, best.pth.tar"
+    )

@@ -1,0 +1,155 @@
+"""From a recipe to the objects that it names. Objects know no recipe; recipes know no objects."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cutmix.recipes import names
+from cutmix.recipes.calls import Call, construct, find, parse_call
+from cutmix.recipes.recipe import AUTO, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cutmix.data import Data
+    from cutmix.mixing import Mixing
+    from cutmix.training.schedules import Schedule
+
+SMALL = 64  # pixels: images up to this side take a CIFAR network, larger ones an ImageNet network
+LIBRARIES = ("torchvision", "timm")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a recipe names, made; ``recipe`` is the same one with nothing left to choose."""
+
+    recipe: Recipe
+    data: Data
+    model: nn.Module
+    mixing: Mixing
+    schedule: Schedule
+    augment: Any
+
+
+def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int, int], object] | None = None) -> Parts:
+    """Load the data and make the network, the mixing, the schedule and the augmentation of ``recipe``.
+
+    Args:
+        data_root: where data sets lie; None for ``CUTMIX_DATA`` or the user's cache.
+        progress: called with (done, all) while the files of a folder are looked at for the first time.
+
+    Raises:
+        UsageError: a name or an argument that there is not; the message lists what there is.
+        CutmixError: data or weights that are missing or damaged.
+    """
+    # What is only a matter of spelling is checked before any data is read.
+    mixing = make_mixing(recipe.mixing)
+    schedule = construct(parse_call(recipe.schedule), names.schedules(), "schedule")
+    if recipe.model != AUTO:
+        model_constructor(parse_call(recipe.model))
+    augment = None if recipe.augment == AUTO else make_augment(recipe.augment)
+
+    from cutmix.data import default_augment, load_data
+
+    # A split that has to be drawn is the data's, not the run's: all seeds are tested on the same images.
+    data = load_data(recipe.data, data_root, image_size=recipe.image_size or None, progress=progress)
+    augment = augment or default_augment(data)
+    call = model_call(recipe.model, num_classes=data.num_classes, image_size=data.image_size)
+    model = seeded_model(call, recipe.seed)
+    if recipe.init != AUTO:
+        from cutmix.models.checkpoints import load_weights, read_weights
+
+        load_weights(model, read_weights(Path(recipe.init)), source=recipe.init)
+    complete = recipe.but(
+        mixing=repr(mixing),
+        schedule=repr(schedule),
+        augment=repr(augment),
+        model=str(call),
+        image_size=data.image_size,
+    )
+    return Parts(complete, data, model, mixing, schedule, augment)
+
+
+def make_mixing(text: str) -> Mixing:
+    """The mixing that a constructor call describes."""
+    return construct(parse_call(text), names.mixings(), "mixing")
+
+
+def make_augment(text: str) -> Any:
+    """The augmentation that a constructor call describes."""
+    return construct(parse_call(text), names.augments(), "augmentation")
+
+
+def model_call(text: str, *, num_classes: int, image_size: int) -> Call:
+    """The network's whole constructor call: what the data decides is filled in where the call leaves it open.
+
+    An empty text is ResNet-20 for small images and ResNet-18 for photos.
+    """
+    small = image_size <= SMALL
+    if text == AUTO:
+        text = "ResNet(depth=20, bottleneck=False)" if small else "ResNet(depth=18)"
+    call = parse_call(text)
+    constructor = model_constructor(call)
+    accepted = inspect.signature(constructor).parameters
+    fitting = {"num_classes": num_classes, "stem": "cifar" if small else "imagenet"}
+    named = dict(list(zip(accepted, call.args)))
+    filled = call.with_defaults(
+        **{name: value for name, value in fitting.items() if name in accepted and name not in named}
+    )
+    if isinstance(constructor, type):
+        return Call(constructor.__name__, filled.args, filled.kwargs)
+    return filled
+
+
+def seeded_model(call: Call, seed: int) -> nn.Module:
+    """Make the network with the initial weights that follow from ``seed``; torch's global generator is left alone."""
+    import torch
+
+    from cutmix.training.streams import Purpose, seed_layers
+
+    with torch.random.fork_rng(devices=[]):
+        seed_layers(seed, Purpose.INIT)
+        return make_model(call)
+
+
+def make_model(call: Call) -> nn.Module:
+    """The network that a complete constructor call describes."""
+    return construct(call, {call.name: model_constructor(call)}, "network")
+
+
+def model_constructor(call: Call) -> Callable[..., nn.Module]:
+    """A network's class, or a function of its keyword arguments for ``torchvision.NAME`` and ``timm.NAME``.
+
+    A name that is no network of ours is looked for in torchvision.
+    """
+    library, _, rest = call.name.partition(".")
+    if rest and library in LIBRARIES:
+        return _library_constructor(library, rest)
+    ours = names.networks()
+    if call.name.casefold() not in {name.casefold() for name in ours}:
+        from cutmix.models.library import list_torchvision
+
+        if call.name in list_torchvision():
+            return _library_constructor("torchvision", call.name)
+    return find(call.name, ours, "network")
+
+
+def _library_constructor(library: str, name: str) -> Callable[..., nn.Module]:
+    if library == "torchvision":
+        from cutmix.models.library import torchvision_model
+
+        def torchvision(num_classes: int | None = None, weights: str | None = None, **kwargs: Any) -> nn.Module:
+            return torchvision_model(name, num_classes=num_classes, weights=weights, **kwargs)
+
+        return torchvision
+
+    from cutmix.models.library import timm_model
+
+    def timm(num_classes: int | None = None, pretrained: bool = False, **kwargs: Any) -> nn.Module:
+        return timm_model(name, num_classes=num_classes, pretrained=pretrained, **kwargs)
+
+    return timm

@@ -1,0 +1,89 @@
+"""Where names meet: each part is found by looking through its folder, so a new file needs no list to be edited."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, get_args
+
+from cutmix.errors import UsageError, nearest
+from cutmix.recipes.recipe import Recipe
+
+
+def modules(package: str) -> Iterator[ModuleType]:
+    """The modules of a package, in alphabetical order."""
+    parent = importlib.import_module(package)
+    for info in sorted(pkgutil.iter_modules(parent.__path__), key=lambda info: info.name):
+        yield importlib.import_module(f"{package}.{info.name}")
+
+
+def _own_classes(package: str, base: type) -> dict[str, type[Any]]:
+    return {
+        name: member
+        for module in modules(package)
+        for name, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, base)
+        and member.__module__ == module.__name__
+        and not inspect.isabstract(member)
+        and not name.startswith("_")
+    }
+
+
+def mixings() -> dict[str, type[Any]]:
+    """The mixing methods, by class name; ``none`` stands for ``NoMixing``."""
+    from cutmix.mixing import Mixing, NoMixing
+
+    return {**_own_classes("cutmix.mixing", Mixing), "none": NoMixing}
+
+
+def networks() -> dict[str, type[Any]]:
+    """The networks of this package, by class name."""
+    from torch import nn
+
+    classes = _own_classes("cutmix.models", nn.Module)
+    return {name: cls for name, cls in classes.items() if "num_classes" in inspect.signature(cls).parameters}
+
+
+def schedules() -> dict[str, type[Any]]:
+    """The learning-rate schedules, by class name."""
+    from cutmix.training import schedules as module
+
+    return {
+        name: member
+        for name, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, module.Schedule) and not inspect.isabstract(member)
+    }
+
+
+def augments() -> dict[str, type[Any]]:
+    """The augmentations, by class name."""
+    from cutmix.data import Augment
+
+    return {cls.__name__: cls for cls in get_args(Augment)}
+
+
+def recipes() -> dict[str, Callable[[], Recipe]]:
+    """The recipes, by ``file.function``: functions of this package that return a recipe and need no argument."""
+    return {
+        f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
+        for module in modules("cutmix.recipes")
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and function.__annotations__.get("return") == "Recipe"
+        and not inspect.signature(function).parameters
+        and not name.startswith("_")
+    }
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of this name, e.g. ``cifar100.pyramidnet200_cutmix``."""
+    known = recipes()
+    if name not in known:
+        raise UsageError(
+            f"no recipe is called {name!r}, and no file or run folder is either.{nearest(name, known)} "
+            f"All recipes: cutmix list recipes"
+        )
+    return known[name]()

@@ -1,0 +1,56 @@
+"""What the mixing methods make of a data set's images, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cutmix.errors import UsageError
+from cutmix.recipes.build import make_mixing
+
+
+def preview(
+    data: str,
+    mixings: Sequence[str],
+    out: Path,
+    *,
+    images: int = 8,
+    seed: int = 0,
+    data_root: Path | None = None,
+    image_size: int = 0,
+) -> None:
+    """Draw the same training images under each mixing, a row a method, with the share of each label.
+
+    Args:
+        data: a data set.
+        mixings: constructor calls.
+        out: the picture's file.
+        images: how many images, at least 1.
+        seed: chooses images, boxes and shares.
+
+    Raises:
+        UsageError: an unknown method or data set, or no images.
+    """
+    methods = [make_mixing(text) for text in mixings]
+    if images < 1:
+        raise UsageError(f"a preview needs at least 1 image, got {images}")
+
+    import numpy as np
+
+    from cutmix.data import load_data, train_batches
+    from cutmix.pictures import denormalise, methods_picture, share_captions
+
+    loaded = load_data(data, data_root, image_size=image_size or None)
+    batches = train_batches(loaded, batch_size=min(images, len(loaded.train)), seed=seed, workers=0)
+    batch = next(iter(batches.epoch(0)))
+    rows = []
+    for method, text in zip(methods, mixings):
+        # Each method draws from its own copy of the stream: the same partners' permutation cannot be promised, the
+        # same images can.
+        mixed, target = method(batch.images_BCHW, batch.labels_B, np.random.default_rng([seed, 1]))
+        captions = share_captions(
+            target.labels.tolist(), target.partner_labels.tolist(), target.share.tolist(), loaded.classes
+        )
+        name = "original" if type(method).__name__ == "NoMixing" else text
+        rows.append((name, denormalise(mixed, loaded.mean, loaded.std), captions))
+    methods_picture(rows, out)

@@ -1,0 +1,78 @@
+"""A recipe: every setting of a run, as plain values that can be written down and read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from cutmix.errors import CutmixError, UsageError, nearest
+from cutmix.training.settings import Settings, setting
+
+AUTO = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Settings):
+    """What to train, on what, and how. Parts are constructor calls; an empty one is chosen to fit the data.
+
+    Recipes know no objects: ``recipes.build`` makes them.
+    """
+
+    data: str = setting("digits", "cifar10, cifar100, imagenet, fashion_mnist, digits, folder:PATH, arrays:PATH")
+    model: str = setting(
+        AUTO, "network, e.g. 'ResNet(depth=20, bottleneck=False)', torchvision.resnet18, timm.resnet50"
+    )
+    mixing: str = setting("NoMixing()", "mixing, e.g. 'CutMix(alpha=1.0, prob=0.5)', MixUp, Cutout, NoMixing")
+    augment: str = setting(AUTO, "augmentation, e.g. 'CropFlip(padding=4)', 'PhotoCrop(size=224)', NoAugment")
+    image_size: int = setting(0, "side of the network's input in pixels; 0 = the data's own")
+    init: str = setting(AUTO, "checkpoint whose weights to start from")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size < 0:
+            raise UsageError(f"image_size must not be negative, got {self.image_size}")
+
+    def but(self, **changes: Any) -> Recipe:
+        """The same recipe with other values; unknown names and values of another kind are refused."""
+        return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """Read a recipe from the JSON file that a run leaves, or from a run's folder.
+
+        Raises:
+            UsageError: the file is not there, is not JSON, or has settings that a recipe does not have.
+        """
+        file = path / "recipe.json" if path.is_dir() else path
+        try:
+            settings = json.loads(file.read_text())
+        except OSError as error:
+            raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
+        except ValueError as error:
+            raise UsageError(f"{file} is not a recipe: {error}") from error
+        if not isinstance(settings, dict):
+            raise UsageError(f"{file} is not a recipe: a JSON object was expected, this is a {type(settings).__name__}")
+        return cls().but(**settings)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """``value`` as the kind that the setting has (an int may stand for a float)."""
+    known = {f.name: f.default for f in fields(Recipe)}
+    if name not in known:
+        raise UsageError(f"a recipe has no setting {name!r}.{nearest(name, known)}")
+    kind = type(known[name])
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{name} must be a {kind.__name__}, got {value!r}")
+    return value
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write ``recipe`` as JSON, for ``cutmix train`` to read."""
+    try:
+        path.write_text(json.dumps(recipe.as_dict(), indent=2) + "\n")
+    except OSError as error:
+        raise CutmixError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,128 @@
+"""Start a run: make what its recipe names, open its folder, train, and write down the result."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from cutmix.recipes.build import build
+from cutmix.recipes.calls import parse_call
+from cutmix.recipes.recipe import Recipe
+from cutmix.training.display import Display, Silent
+
+
+def train(
+    recipe: Recipe,
+    *,
+    name: str = "",
+    runs: Path = Path("runs"),
+    data_root: Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    cpu: bool = False,
+    checkpoint_steps: int = 0,
+    tensorboard: bool = False,
+    display: Display | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Train by ``recipe`` in the folder ``runs/name``; returns the run's result, as ``result.json`` holds it.
+
+    Args:
+        name: the run's folder; empty for one made of data, network, mixing and seed, with a number if it is taken.
+        data_root: where data sets lie; None for ``CUTMIX_DATA`` or the user's cache.
+        resume: go on with the run in that folder.
+        workers: processes that decode photos; None chooses.
+        cpu: use the CPU even where there is a GPU.
+        checkpoint_steps: also keep the state every so many steps within an epoch.
+        tensorboard: also write TensorBoard events.
+        command: how the run was started, for its result.
+
+    Raises:
+        UsageError: a setting that is not possible, or a folder that holds another run.
+        CutmixError: data or checkpoints that are missing or damaged, a loss that is no number, a full disk.
+        Interrupted: the run was asked to stop and has kept its state.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    from cutmix.results import code_version, describe_machine
+    from cutmix.training.loop import fit, make_accelerator
+    from cutmix.training.run import Run
+
+    started = time.perf_counter()
+    accelerator = make_accelerator(recipe, cpu=cpu)
+    main = accelerator.is_main_process
+    shown: Display = display if display is not None and main else Silent()
+    with accelerator.main_process_first():  # so that a download happens once
+        parts = build(recipe, data_root, shown.looked_at)
+    folder = [runs / (name or free_name(parts.recipe, runs, resume))]
+    broadcast_object_list(folder)  # two processes must not choose two names
+    arch = parse_call(parts.recipe.model).name.casefold()
+    run = Run(
+        folder[0],
+        parts.recipe.as_dict(),
+        parts.data,
+        arch=arch,
+        resume=resume,
+        main=main,
+        display=shown,
+        tensorboard=tensorboard,
+        command=command,
+    )
+    shown.introduce(
+        introduction(parts, folder[0], str(accelerator.device), accelerator.num_processes), parts.model, arch
+    )
+    state = fit(
+        parts.model,
+        parts.data,
+        mixing=parts.mixing,
+        schedule=parts.schedule,
+        settings=parts.recipe,
+        accelerator=accelerator,
+        augment=parts.augment,
+        keeper=run,
+        display=shown,
+        workers=workers,
+        checkpoint_steps=checkpoint_steps,
+    )
+    result = run.finish(
+        state,
+        seconds=time.perf_counter() - started,
+        test_images=len(parts.data.test),
+        device=describe_machine(),
+        version=code_version(),
+    )
+    accelerator.end_training()
+    return {**result, "folder": str(folder[0])}
+
+
+def introduction(parts: Any, folder: Path, device: str, processes: int) -> str:
+    """A few lines that say what is about to happen."""
+    data, recipe = parts.data, parts.recipe
+    weights = sum(p.numel() for p in parts.model.parameters())
+    lines = [
+        f"run      {folder}",
+        f"data     {data.name}: {len(data.train):,} training and {len(data.test):,} test images, "
+        f"{data.num_classes} classes, {data.image_size} px" + (f" ({data.note})" if data.note else ""),
+        f"network  {recipe.model}: {weights:,} parameters",
+        f"mixing   {recipe.mixing}",
+        f"augment  {recipe.augment}",
+        f"device   {device}" + (f", {processes} processes" if processes > 1 else ""),
+    ]
+    return "\n".join(lines)
+
+
+def free_name(recipe: Recipe, runs: Path, resume: bool) -> str:
+    """A folder name made of data, network, mixing and seed; with a number behind it if there is such a run already."""
+    parts = [recipe.data.partition(":")[0], Path(recipe.data.partition(":")[2]).name]
+    parts += [short(recipe.model), short(recipe.mixing), f"s{recipe.seed}"]
+    stem = "-".join(part for part in parts if part)
+    if resume or not (runs / stem).exists():
+        return stem
+    return next(name for number in range(2, 10**6) if not (runs / (name := f"{stem}-{number}")).exists())
+
+
+def short(text: str) -> str:
+    """A constructor call as a part of a folder's name: its name and its depth, in lower case."""
+    call = parse_call(text)
+    return call.name.rpartition(".")[2].casefold() + str(call.kwargs.get("depth", ""))

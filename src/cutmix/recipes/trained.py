@@ -1,0 +1,272 @@
+"""A trained network, from a run's folder, a checkpoint (ours or official) or a library's pretrained weights; and its use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cutmix.errors import CutmixError, UsageError
+from cutmix.recipes.build import LIBRARIES, make_model, model_call
+from cutmix.recipes.calls import parse_call
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cutmix.data import Data
+
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with what is known of how it was trained; ``None`` where its file does not say."""
+
+    model: nn.Module
+    model_call: str
+    source: str
+    data: str | None = None
+    classes: tuple[str, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    image_size: int | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes that the network tells apart."""
+        if self.classes is not None:
+            return len(self.classes)
+        from torch import nn
+
+        heads = [module.out_features for module in self.model.modules() if isinstance(module, nn.Linear)]
+        if not heads:
+            raise UsageError(f"{self.source} does not say how many classes its network tells apart")
+        return heads[-1]
+
+
+def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained:
+    """Load a trained network.
+
+    Args:
+        source: a run's folder, a checkpoint file, or a library's network such as
+            ``torchvision.resnet50(weights='DEFAULT')``.
+        model: the network's constructor call, for a file that does not say it and whose keys do not tell.
+        best: of a run's folder, take the best epoch (chosen on the test set) rather than the last.
+
+    Raises:
+        UsageError: no such file or folder, or a network that is needed but not named.
+        CutmixError: a file that is no checkpoint, or that fits another network.
+    """
+    path = Path(source)
+    if not path.exists():
+        if source.partition(".")[0] in LIBRARIES:
+            return _pretrained(source)
+        raise UsageError(f"there is no checkpoint or run folder {source}")
+    if path.is_dir():
+        path = _checkpoint_of_run(path, best)
+    from cutmix.models.checkpoints import guess_model, load_weights, read_weights
+
+    weights = read_weights(path)
+    about = weights.cutmix
+    call = model or about.get("model") or guess_model(weights.state_dict)
+    if not call:
+        raise UsageError(f"{path} does not say what network it is for; name it with --model, e.g. 'ResNet(depth=50)'")
+    if "classes" in about:
+        call = str(model_call(call, num_classes=len(about["classes"]), image_size=about["image_size"]))
+    network = make_model(parse_call(call))
+    load_weights(network, weights, source=str(path))
+    network.eval()
+    return Trained(
+        network,
+        call,
+        str(path),
+        data=about.get("data"),
+        classes=tuple(about["classes"]) if "classes" in about else None,
+        mean=tuple(about["mean"]) if "mean" in about else None,
+        std=tuple(about["std"]) if "std" in about else None,
+        image_size=about.get("image_size"),
+    )
+
+
+def _checkpoint_of_run(folder: Path, best: bool) -> Path:
+    from cutmix.training.run import BEST, LAST, PREVIOUS
+
+    names = [BEST] if best else [LAST, PREVIOUS]
+    found = [folder / name for name in names if (folder / name).exists()]
+    if not found:
+        raise UsageError(f"{folder} holds no checkpoint ({' or '.join(names)})")
+    return found[0]
+
+
+def _pretrained(source: str) -> Trained:
+    network = make_model(parse_call(source)).eval()
+    return Trained(network, source, source, data="imagenet", mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=224)
+
+
+@dataclass(frozen=True)
+class TestErrors:
+    """The errors of a trained network on a test set, in percent."""
+
+    data: str
+    loss: float
+    top1: float
+    top5: float
+    images: int
+
+
+def test_trained(
+    trained: Trained,
+    data: str | None = None,
+    data_root: Path | None = None,
+    *,
+    batch_size: int = 128,
+    workers: int | None = None,
+    cpu: bool = False,
+    watch: Callable[[int, int, Tensor], None] | None = None,
+) -> TestErrors:
+    """The errors of a trained network on the test set of ``data`` (default: the one that it was trained on).
+
+    Args:
+        watch: called after each batch with its number, the number of batches, and its sums (loss, top-1 hits, top-5
+            hits, images).
+
+    Raises:
+        UsageError: no data set is known, or its classes are not the network's.
+    """
+    from cutmix.data import load_data, test_batches
+    from cutmix.training.loop import make_accelerator
+    from cutmix.training.measure import test_errors
+    from cutmix.training.settings import Settings
+
+    spec = data or trained.data
+    if spec is None:
+        raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
+    loaded = as_trained(trained, load_data(spec, data_root, image_size=trained.image_size))
+    accelerator = make_accelerator(Settings(), cpu=cpu)
+    batches = test_batches(
+        loaded,
+        batch_size=batch_size,
+        workers=workers,
+        device=accelerator.device,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+    )
+
+    def seen(step: int, sums_4: Tensor) -> None:
+        if watch is not None:
+            watch(step, batches.steps, sums_4)
+
+    errors = test_errors(trained.model.to(accelerator.device), batches, accelerator, seen)
+    return TestErrors(spec, errors.loss, errors.top1, errors.top5, errors.images)
+
+
+def as_trained(trained: Trained, data: Data) -> Data:
+    """``data`` normalised as the network was trained, refused where its classes are not the network's."""
+    if data.num_classes != trained.num_classes:
+        raise UsageError(
+            f"{trained.source} tells {trained.num_classes} classes apart, {data.name} has {data.num_classes}"
+        )
+    if trained.classes is not None and trained.classes != data.classes:
+        first = next(i for i, names in enumerate(zip(trained.classes, data.classes)) if names[0] != names[1])
+        raise UsageError(
+            f"the classes of {data.name} are not those of {trained.source}: class {first} is "
+            f"{data.classes[first]!r}, the network's is {trained.classes[first]!r}"
+        )
+    if trained.mean is None or trained.std is None:
+        return data
+    return replace(data, mean=trained.mean, std=trained.std)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a network makes of one picture: (class, probability), likeliest first; or why it could not be read."""
+
+    path: Path
+    classes: tuple[tuple[str, float], ...] = ()
+    picture: Path | None = None
+    problem: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "image": str(self.path),
+            "classes": [{"class": name, "probability": p} for name, p in self.classes],
+            "picture": str(self.picture) if self.picture else None,
+            "problem": self.problem,
+        }
+
+
+def predict(
+    trained: Trained, images: Iterable[Path], *, top: int = 5, cam_folder: Path | None = None, cpu: bool = False
+) -> Iterator[Guess]:
+    """The likeliest classes of picture files, or of all pictures in folders; one that cannot be read does not stop it.
+
+    Args:
+        top: how many classes.
+        cam_folder: also draw a class activation map of the likeliest class for each picture into this folder.
+
+    Raises:
+        UsageError: there are no such files, ``top`` is not positive, or the network has no class activation maps.
+    """
+    import torch
+
+    if top < 1:
+        raise UsageError(f"top must be at least 1, got {top}")
+    paths = list(picture_files(images))
+    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+    model = trained.model.to(device).eval()
+    names = trained.classes or tuple(f"class {number}" for number in range(trained.num_classes))
+    for path in paths:
+        try:
+            shown, image_1CHW = _prepared(path, trained)
+        except (CutmixError, OSError) as error:
+            yield Guess(path, problem=str(error))
+            continue
+        picture = None
+        with torch.no_grad():
+            if cam_folder is None:
+                logits = model(image_1CHW.to(device))
+            else:
+                logits, cam_HW = _look(model, image_1CHW.to(device), shown.shape[:2])
+        probabilities, order = logits[0].float().softmax(0).topk(min(top, len(names)))
+        classes = tuple((names[k], p) for k, p in zip(order.tolist(), probabilities.tolist()))
+        if cam_folder is not None:
+            from cutmix.pictures import cam_overlay
+
+            cam_folder.mkdir(parents=True, exist_ok=True)
+            picture = cam_folder / f"{path.stem}-cam.png"
+            cam_overlay(shown, cam_HW, picture, caption=f"{path.name}: {classes[0][0]}", probabilities=list(classes))
+        yield Guess(path, classes, picture)
+
+
+def picture_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and the picture files within the folders named."""
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES)
+            if not inside:
+                raise UsageError(f"there are no pictures in {path}")
+            yield from inside
+        elif path.exists():
+            yield path
+        else:
+            raise UsageError(f"there is no file {path}")
+
+
+def _prepared(path: Path, trained: Trained) -> tuple[Any, Tensor]:
+    """The picture as the network sees it: uint8 HWC to show, and normalised 1CHW to feed."""
+    from cutmix.data import prepare_photo, read_photo
+    from cutmix.pictures import denormalise
+
+    mean, std = trained.mean or IMAGENET_MEAN, trained.std or IMAGENET_STD
+    image_1CHW = prepare_photo(read_photo(path), trained.image_size or 224, mean, std)
+    return denormalise(image_1CHW, mean, std)[0], image_1CHW
+
+
+def _look(model: nn.Module, image_1CHW: Tensor, size: tuple[int, int]) -> tuple[Tensor, Any]:
+    from cutmix.evaluation.cam import class_activation_maps, upsample_cams
+
+    cams, logits = class_activation_maps(model, image_1CHW)
+    return logits, upsample_cams(cams, size)[0].cpu().numpy()

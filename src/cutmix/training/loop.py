@@ -1,0 +1,312 @@
+"""The training loop. No method has a branch here: "no mixing" is a mixing, and all chance follows from the position.
+
+Legend: B = images of a batch, C = channels, H = height, W = width, S = steps of an epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cutmix.data import Batch, Data, TestBatches, TrainBatches, test_batches, train_batches
+from cutmix.errors import CutmixError, UsageError
+from cutmix.mixing import MixedTarget, Mixing, mixed_cross_entropy
+from cutmix.training.display import Display, Silent, StepInfo, TestInfo
+from cutmix.training.interrupt import Interrupted, StopSignals
+from cutmix.training.measure import Errors, mixed_hits, reduce_errors, test_errors
+from cutmix.training.memory import keep_large_blocks
+from cutmix.training.optim import make_ema, make_optimizer, set_lr
+from cutmix.training.schedules import Schedule
+from cutmix.training.settings import Settings
+from cutmix.training.state import State
+from cutmix.training.streams import Purpose, seed_layers, stream
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+LOOK_EVERY = 50  # steps between looks at the loss where a look makes the device wait
+
+
+class Keeper(Protocol):
+    """Where a run's state is kept; ``training.run.Run`` is one that writes a folder."""
+
+    def resume(self, state: State, accelerator: Accelerator) -> None:
+        """Load the last good state, if there is one to resume."""
+
+    def first_batch(self, images_BCHW: Tensor, target: MixedTarget) -> None:
+        """Show the first mixed batch of the run."""
+
+    def save(self, state: State, accelerator: Accelerator) -> None:
+        """Keep the state. Every process calls it."""
+
+    def how_to_go_on(self) -> str:
+        """A sentence that says how to resume."""
+
+
+def make_accelerator(settings: Settings, *, cpu: bool = False) -> Accelerator:
+    """Hugging Face Accelerate for the processes that were launched (``torchrun``, ``accelerate launch``, or one)."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()  # the last run of this process may have had another precision
+    overlap = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+    return Accelerator(mixed_precision=settings.amp, cpu=cpu, kwargs_handlers=[overlap])
+
+
+def fit(
+    model: nn.Module,
+    data: Data,
+    *,
+    mixing: Mixing,
+    schedule: Schedule,
+    settings: Settings,
+    accelerator: Accelerator | None = None,
+    augment: Any = None,
+    keeper: Keeper | None = None,
+    display: Display | None = None,
+    workers: int | None = None,
+    checkpoint_steps: int = 0,
+) -> State:
+    """Train ``model`` on ``data.train``, testing on ``data.test`` after each epoch.
+
+    The result is a pure function of the arguments: every draw follows from (seed, epoch, step or sample, rank).
+
+    Args:
+        augment: a transform of ``cutmix.data``; None for the one that the paper uses for such data.
+        keeper: where checkpoints go and a stopped run resumes from; None keeps nothing.
+        display: where progress is shown; None shows nothing.
+        workers: processes that decode photos; None chooses.
+        checkpoint_steps: also keep the state every so many steps within an epoch; 0 = after each epoch only.
+
+    Returns:
+        The state after the last epoch; ``history`` has a record an epoch.
+
+    Raises:
+        CutmixError: the loss became infinite or not a number.
+        Interrupted: SIGINT or SIGTERM asked to stop; the state has been kept.
+    """
+    accelerator = accelerator or make_accelerator(settings)
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with StopSignals() as signals, torch.random.fork_rng(devices=devices):
+        return _Fit(
+            model, data, mixing, schedule, settings, accelerator, augment, keeper, display or Silent(), workers
+        ).run(signals, checkpoint_steps)
+
+
+class _Fit:
+    """One call of :func:`fit`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        mixing: Mixing,
+        schedule: Schedule,
+        settings: Settings,
+        accelerator: Accelerator,
+        augment: Any,
+        keeper: Keeper | None,
+        display: Display,
+        workers: int | None,
+    ) -> None:
+        self.mixing, self.schedule, self.settings = mixing, schedule, settings
+        self.accelerator, self.keeper, self.display = accelerator, keeper, display
+        _prepare_process(accelerator, settings)
+        place = {
+            "device": accelerator.device,
+            "rank": accelerator.process_index,
+            "world_size": accelerator.num_processes,
+            "workers": workers,
+        }
+        size = settings.batch_size
+        self.train: TrainBatches = train_batches(data, batch_size=size, seed=settings.seed, augment=augment, **place)
+        self.test: TestBatches = test_batches(data, batch_size=size, **place)
+        self.state = _make_state(model, settings, accelerator)
+        self.on_cpu = accelerator.device.type == "cpu"
+
+    def run(self, signals: StopSignals, checkpoint_steps: int) -> State:
+        state, keeper = self.state, self.keeper
+        if keeper:
+            keeper.resume(state, self.accelerator)
+        while state.epoch < self.settings.epochs:
+            train, seconds = self.train_epoch(signals, checkpoint_steps)
+            test = test_errors(state.tested_model, self.test, self.accelerator, self.watch_test)
+            self.refuse_infinite(test.loss, "the test loss after this epoch")
+            state.history.append(self.record(train, test, seconds))
+            state.epoch, state.step, state.sums_S4 = state.epoch + 1, 0, None
+            if keeper:
+                keeper.save(state, self.accelerator)
+            self.display.epoch(state.history[-1], self.settings.epochs)
+            if self.asked_to_stop(signals) and state.epoch < self.settings.epochs:
+                self.stop(signals)
+        self.display.close()
+        return state
+
+    def train_epoch(self, signals: StopSignals, checkpoint_steps: int) -> tuple[Errors, float]:
+        """Train the rest of the epoch at hand. Returns its errors, and the seconds that this process trained."""
+        state, steps = self.state, self.train.steps_per_epoch
+        if state.sums_S4 is None:
+            state.sums_S4 = torch.zeros(steps, 4, device=self.accelerator.device)
+        state.model.train()
+        started = before = time.perf_counter()
+        for batch in self.train.epoch(state.epoch, state.step):
+            fetched = time.perf_counter()
+            lr = self.settings.lr * self.schedule.factor(state.epoch, state.step, steps, self.settings.epochs)
+            state.sums_S4[state.step] = self.train_step(batch, lr)
+            state.step += 1
+            self.look(lr, len(batch.labels_B), before, fetched)
+            if state.step < steps:
+                if checkpoint_steps and state.step % checkpoint_steps == 0 and self.keeper:
+                    self.keeper.save(state, self.accelerator)
+                if self.asked_to_stop(signals):
+                    self.stop(signals)
+            before = time.perf_counter()
+        errors = reduce_errors(state.sums_S4.sum(0), self.accelerator)
+        self.refuse_infinite_steps()
+        return errors, time.perf_counter() - started
+
+    def train_step(self, batch: Batch, lr: float) -> Tensor:
+        """One optimizer step. Returns the sums of its loss, top-1 and top-5 hits, and images: (4,)."""
+        state, accelerator, settings = self.state, self.accelerator, self.settings
+        position = (state.epoch, state.step, accelerator.process_index)
+        seed_layers(settings.seed, Purpose.LAYERS, *position)
+        rng = stream(settings.seed, Purpose.MIXING, *position)
+        images_BCHW, target = self.mixing(batch.images_BCHW, batch.labels_B, rng, inplace=True)
+        if self.keeper and position == (0, 0, 0):
+            self.keeper.first_batch(images_BCHW, target)
+        set_lr(state.optimizer, lr)
+        state.optimizer.zero_grad()
+        parts = list(zip(images_BCHW.chunk(settings.accumulation), target.chunk(settings.accumulation)))
+        sums = torch.zeros(4, device=accelerator.device)
+        for number, (images, part) in enumerate(parts, 1):
+            last = number == len(parts)
+            with nullcontext() if last else accelerator.no_sync(state.model):
+                logits = self.forward(images)
+                loss = mixed_cross_entropy(logits, part, label_smoothing=settings.label_smoothing)
+                # The mean over processes of these is the mean over the images of the whole step, however they split.
+                accelerator.backward(loss * (len(images) * accelerator.num_processes / batch.total))
+            with torch.no_grad():
+                sums[0] += loss.detach() * len(images)
+                sums[1:3] += mixed_hits(logits.detach(), part).sum(0)
+                sums[3] += len(images)
+        if settings.clip_norm:
+            accelerator.clip_grad_norm_(state.model.parameters(), settings.clip_norm)
+        state.optimizer.step()
+        if state.ema is not None:
+            state.ema.update_parameters(accelerator.unwrap_model(state.model))
+        return sums
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        try:
+            return self.state.model(images_BCHW)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                f"batch norm cannot learn from a batch of {len(images_BCHW)} where a feature map is one pixel large; "
+                f"choose a batch_size that leaves no such batch (now {self.settings.batch_size})"
+            ) from error
+
+    def look(self, lr: float, images: int, before: float, fetched: float) -> None:
+        """Show the step just done and stop on a loss that is no number; on a GPU only now and then, for it waits."""
+        state, steps = self.state, self.train.steps_per_epoch
+        assert state.sums_S4 is not None
+        shown = self.display.wants_step(state.step - 1, steps)
+        if not (shown or self.on_cpu or state.step % LOOK_EVERY == 0):
+            return
+        self.refuse_infinite_steps()
+        if shown:
+            loss, top1, top5, count = state.sums_S4[state.step - 1].tolist()
+            self.display.step(
+                StepInfo(
+                    epoch=state.epoch,
+                    epochs=self.settings.epochs,
+                    step=state.step - 1,
+                    steps=steps,
+                    images=images,
+                    lr=lr,
+                    loss=loss / count,
+                    error_top1=100 * (1 - top1 / count),
+                    error_top5=100 * (1 - top5 / count),
+                    step_seconds=time.perf_counter() - before,
+                    data_seconds=fetched - before,
+                )
+            )
+
+    def watch_test(self, step: int, sums_4: Tensor) -> None:
+        self.display.test_step(TestInfo(self.state.epoch, self.settings.epochs, step, self.test.steps, sums_4))
+
+    def record(self, train: Errors, test: Errors, seconds: float) -> dict[str, Any]:
+        """What is written down of the epoch just trained and tested."""
+        state, steps = self.state, self.train.steps_per_epoch
+        return {
+            "epoch": state.epoch + 1,
+            "lr": self.settings.lr * self.schedule.factor(state.epoch, 0, steps, self.settings.epochs),
+            "train_loss": train.loss,
+            "train_error": train.top1,
+            "train_error_top5": train.top5,
+            "test_loss": test.loss,
+            "test_error_top1": test.top1,
+            "test_error_top5": test.top5,
+            "images_per_second": train.images / seconds,
+            "seconds": seconds,
+        }
+
+    def refuse_infinite_steps(self) -> None:
+        """Stop at the first step of this epoch whose loss is infinite or not a number."""
+        state = self.state
+        assert state.sums_S4 is not None
+        finite = torch.isfinite(state.sums_S4[: state.step, 0])
+        if not finite.all():
+            step = int((~finite).nonzero()[0, 0])
+            self.refuse_infinite(float(state.sums_S4[step, 0]), f"the training loss at step {step + 1}")
+
+    def refuse_infinite(self, value: float, what: str) -> None:
+        if value - value != 0:  # infinite or not a number
+            lr = self.state.optimizer.param_groups[0]["lr"]
+            kept = f" {self.keeper.how_to_go_on()}" if self.keeper else ""
+            raise CutmixError(
+                f"{what} of epoch {self.state.epoch + 1} is {value} (learning rate {lr:.4g}). "
+                f"Try a lower lr, a warm-up (schedule) or clip_norm.{kept}"
+            )
+
+    def asked_to_stop(self, signals: StopSignals) -> bool:
+        """Whether any process was asked to stop. Several processes must agree, which costs a message: not every step."""
+        if self.accelerator.num_processes == 1:
+            return signals.received != 0
+        if self.state.step % LOOK_EVERY:
+            return False
+        flag = torch.tensor(float(signals.received != 0), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum").item() > 0)
+
+    def stop(self, signals: StopSignals) -> None:
+        """Keep the state and leave."""
+        state = self.state
+        self.display.close()
+        where = f"stopped in epoch {state.epoch + 1} of {self.settings.epochs}, after step {state.step}"
+        if self.keeper:
+            self.keeper.save(state, self.accelerator)
+            where += f". {self.keeper.how_to_go_on()}"
+        raise Interrupted(where, signals.received)
+
+
+def _prepare_process(accelerator: Accelerator, settings: Settings) -> None:
+    if accelerator.device.type == "cpu":
+        keep_large_blocks()
+    torch.backends.cudnn.deterministic = settings.deterministic
+    torch.backends.cudnn.benchmark = not settings.deterministic
+
+
+def _make_state(model: nn.Module, settings: Settings, accelerator: Accelerator) -> State:
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model = model.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
+    ema = make_ema(model, settings.ema)
+    optimizer = make_optimizer(model, settings)
+    if settings.compile:
+        model.compile()
+    model, optimizer = accelerator.prepare(model, optimizer)
+    return State(model, optimizer, ema)

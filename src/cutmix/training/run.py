@@ -1,0 +1,270 @@
+"""A run's folder: its recipe, metrics, checkpoints and pictures.
+
+recipe.json                     every setting; ``cutmix train recipe.json`` repeats the run
+metrics.jsonl, metrics.csv      a record an epoch
+last.pth.tar, previous.pth.tar  the state after the last epoch, and the one kept before it
+best.pth.tar                    the state with the lowest test error: chosen on the test set
+last.safetensors, best.safetensors   the weights alone
+result.json                     the run's errors, once it has ended
+first_batch.png, curves.png     what the network was shown first, and how it learned
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from cutmix.data import Data
+from cutmix.errors import CutmixError, UsageError
+from cutmix.mixing import MixedTarget
+from cutmix.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from cutmix.training.display import Display, Silent
+from cutmix.training.state import State
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+LAST, PREVIOUS, BEST = "last.pth.tar", "previous.pth.tar", "best.pth.tar"
+RECIPE, RESULT = "recipe.json", "result.json"
+CURVES_SECONDS = 60.0  # between drawings of the learning curves: a drawing takes about a second
+FIRST_BATCH_IMAGES = 32
+
+
+class Run:
+    """Keeps a run in its folder. Only the first process writes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: dict[str, Any],
+        data: Data,
+        *,
+        arch: str,
+        resume: bool = False,
+        main: bool = True,
+        display: Display | None = None,
+        tensorboard: bool = False,
+        command: str = "",
+    ) -> None:
+        """Open the folder of a run, new or to be resumed.
+
+        Args:
+            recipe: every setting, as plain values.
+            arch: a short name of the network, for the official checkpoint's ``arch``.
+            main: whether this process is the one that writes.
+            tensorboard: also write TensorBoard events (needs the extra).
+
+        Raises:
+            UsageError: the folder holds a run already and ``resume`` is not set, or holds one of another recipe.
+            CutmixError: the folder cannot be written.
+        """
+        self.folder, self.recipe, self.data, self.arch = folder, recipe, data, arch
+        self.main, self.resuming, self.command = main, resume, command
+        self.display = display or Silent()
+        self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
+        self._drawn = time.monotonic()
+        if main:
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CutmixError(f"cannot make the run's folder {self.folder}: {error.strerror}") from error
+        kept = self.folder / RECIPE
+        if kept.exists() or (self.folder / LAST).exists():
+            if not self.resuming:
+                raise UsageError(
+                    f"{self.folder} holds a run already. Add --resume to go on with it, or give this one another name."
+                )
+            _refuse_other_recipe(self.folder, _read_json(kept), self.recipe)
+        else:
+            write_atomically(kept, lambda file: file.write(_json(self.recipe)))
+
+    # What the loop calls (training.loop.Keeper)
+
+    def resume(self, state: State, accelerator: Accelerator) -> None:
+        """Load the last good checkpoint into ``state``, where the run is to be resumed and there is one."""
+        if not self.resuming:
+            return
+        checkpoint = self._last_good()
+        if checkpoint is None:
+            self.display.say(f"{self.folder} has no checkpoint yet: starting from the beginning")
+            return
+        self._refuse_other_data(checkpoint["cutmix"])
+        state.load_checkpoint(checkpoint, accelerator)
+        at = f"epoch {state.epoch + 1}" + (f", step {state.step + 1}" if state.step else "")
+        self.display.say(f"resuming {self.folder} at {at}")
+
+    def first_batch(self, images_BCHW: Tensor, target: MixedTarget) -> None:
+        """Draw the first mixed batch, each image with its labels and their shares."""
+        from cutmix.pictures import denormalise, mixed_batch_picture, share_captions
+
+        shown = slice(0, FIRST_BATCH_IMAGES)
+        captions = share_captions(
+            target.labels[shown].tolist(),
+            target.partner_labels[shown].tolist(),
+            target.share[shown].tolist(),
+            self.data.classes,
+        )
+        images = denormalise(images_BCHW[shown], self.data.mean, self.data.std)
+        title = f"First batch of {self.folder.name}: {self.recipe['mixing']}"
+        mixed_batch_picture(images, captions, self.folder / "first_batch.png", title=title)
+
+    def save(self, state: State, accelerator: Accelerator) -> None:
+        """Write checkpoint and metrics. Every process calls it; the first one writes."""
+        checkpoint = state.to_checkpoint(accelerator, self._about())
+        if not self.main:
+            return
+        save_checkpoint(self.folder / LAST, checkpoint, previous=self.folder / PREVIOUS)
+        if state.step == 0:
+            if state.best is state.history[-1]:
+                save_checkpoint(self.folder / BEST, checkpoint)
+            self._write_metrics(state.history)
+
+    def how_to_go_on(self) -> str:
+        """Which state is kept, and the command that resumes from it."""
+        kept = next((name for name in (LAST, PREVIOUS) if (self.folder / name).exists()), None)
+        if kept is None:
+            return f"No checkpoint had been written to {self.folder} yet."
+        return f"The last good checkpoint is {self.folder / kept}; go on with: cutmix train {self.folder} --resume"
+
+    # What is done once, at the end
+
+    def finish(self, state: State, *, seconds: float, test_images: int, device: str, version: str) -> dict[str, Any]:
+        """Write the result, the curves and the plain weights; returns the result."""
+        last, best = state.history[-1], state.best
+        assert best is not None
+        result = {
+            "test_error_top1_last": last["test_error_top1"],
+            "test_error_top5_last": last["test_error_top5"],
+            "test_error_top1_best": best["test_error_top1"],
+            "test_error_top5_best": best["test_error_top5"],
+            "best_epoch": best["epoch"],
+            "best_is": "chosen on the test set",
+            "epochs": last["epoch"],
+            "test_images": test_images,
+            "train_images": len(self.data.train),
+            "seconds": seconds,
+            "seconds_of_epochs": sum(record["seconds"] for record in state.history),
+            "device": device,
+            "version": version,
+            "command": self.command,
+        }
+        if self.main:
+            write_atomically(self.folder / RESULT, lambda file: file.write(_json(result)))
+            self._draw_curves(state.history)
+            self._export_weights()
+            if self._writer is not None:
+                self._writer.close()
+        return result
+
+    def _export_weights(self) -> None:
+        from cutmix.models.checkpoints import read_weights, write_safetensors
+
+        for name in (LAST, BEST):
+            weights = read_weights(self.folder / name)
+            out = self.folder / name.replace(".pth.tar", ".safetensors")
+            temporary = out.with_name(f".{out.name}.tmp")
+            write_safetensors(temporary, weights.state_dict, self._about())
+            temporary.replace(out)
+
+    def _about(self) -> dict[str, Any]:
+        """What a reader of a checkpoint needs besides the weights."""
+        return {
+            "recipe": self.recipe,
+            "arch": self.arch,
+            "model": self.recipe["model"],
+            "data": self.recipe["data"],
+            "classes": list(self.data.classes),
+            "mean": list(self.data.mean),
+            "std": list(self.data.std),
+            "image_size": self.data.image_size,
+            "train_images": len(self.data.train),
+        }
+
+    def _write_metrics(self, history: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(record) + "\n" for record in history)
+        write_atomically(self.folder / "metrics.jsonl", lambda file: file.write(lines.encode()))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_atomically(self.folder / "metrics.csv", lambda file: file.write(table.getvalue().encode()))
+        if self._writer is not None:
+            for name, value in history[-1].items():
+                self._writer.add_scalar(name, value, history[-1]["epoch"])
+            self._writer.flush()
+        if time.monotonic() - self._drawn > CURVES_SECONDS:
+            self._draw_curves(history)
+
+    def _draw_curves(self, history: list[dict[str, Any]]) -> None:
+        from cutmix.pictures import curves_picture
+
+        curves_picture(history, self.folder / "curves.png", title=self.folder.name)
+        self._drawn = time.monotonic()
+
+    def _last_good(self) -> dict[str, Any] | None:
+        """The newest checkpoint that can be read; says so where it had to pass one over."""
+        found = [self.folder / name for name in (LAST, PREVIOUS) if (self.folder / name).exists()]
+        for path in found:
+            try:
+                return load_checkpoint(path)
+            except CutmixError as error:
+                self.display.say(f"passing over {error}")
+        if found:
+            raise CutmixError(f"no checkpoint of {self.folder} can be read; start anew under another --name")
+        return None
+
+    def _refuse_other_data(self, about: dict[str, Any]) -> None:
+        now = {"classes": list(self.data.classes), "train_images": len(self.data.train)}
+        for name, value in now.items():
+            if about[name] != value:
+                raise UsageError(
+                    f"the data is not the one that {self.folder} was trained on: {name} was {about[name]}, is {value}"
+                )
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The settings in which two recipes differ, a line each."""
+    missing = "(not set)"
+    return [
+        f"{name}: {before.get(name, missing)!r} -> {now.get(name, missing)!r}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name, missing) != now.get(name, missing)
+    ]
+
+
+def _refuse_other_recipe(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    lines = differences(before, json.loads(json.dumps(now)))
+    if lines:
+        raise UsageError(
+            f"{folder} was started with another recipe, it cannot be resumed with this one:\n  "
+            + "\n  ".join(lines)
+            + f"\nGo on with its own by: cutmix train {folder} --resume"
+        )
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise CutmixError(f"cannot read {path}: {error}") from error
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("TensorBoard events need the extra: pip install 'cutmix[tensorboard]'") from error
+    return SummaryWriter(folder / "tensorboard")

@@ -1,0 +1,195 @@
+"""The loop against a loop written out by hand, and at its edges."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cutmix.data import CropFlip, load_data, train_batches
+from cutmix.errors import CutmixError, UsageError
+from cutmix.mixing import CutMix, NoMixing
+from cutmix.training.display import Silent, StepInfo
+from cutmix.training.loop import fit
+from cutmix.training.schedules import Constant, Steps
+from cutmix.training.settings import Settings
+from cutmix.training.streams import Purpose, stream
+
+
+def linear(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
+
+
+@pytest.fixture
+def data(tiny_arrays):
+    return load_data(f"arrays:{tiny_arrays}")
+
+
+def settings(**changes) -> Settings:
+    return Settings(**{"epochs": 2, "batch_size": 10, "lr": 0.1, "channels_last": False, **changes})
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_equals_a_plain_loop_with_the_two_term_loss(data):
+    """The paper's training step, written out: lambda * CE(a) + (1 - lambda) * CE(b), SGD with Nesterov momentum."""
+    plain = linear()
+    optimizer = torch.optim.SGD(plain.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    batches = train_batches(data, batch_size=10, seed=0, augment=CropFlip(padding=1))
+    for epoch in range(2):
+        for step, (images, labels, _) in enumerate(batches.epoch(epoch)):
+            optimizer.param_groups[0]["lr"] = 0.1 if epoch == 0 else 0.01
+            images, target = CutMix(prob=0.7)(images, labels, stream(0, Purpose.MIXING, epoch, step, 0))
+            logits, lam = plain(images), float(target.share[0])
+            loss = lam * F.cross_entropy(logits, labels) + (1 - lam) * F.cross_entropy(logits, target.partner_labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    model = linear()
+    state = fit(
+        model, data, mixing=CutMix(prob=0.7), schedule=Steps(), settings=settings(), augment=CropFlip(padding=1)
+    )
+    torch.testing.assert_close(weights(model), weights(plain), rtol=1e-5, atol=1e-6)
+    assert [record["lr"] for record in state.history] == pytest.approx([0.1, 0.01])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data):
+    runs = []
+    for seed in (3, 3, 4):
+        model = linear()
+        fit(model, data, mixing=CutMix(prob=0.5), schedule=Constant(), settings=settings(seed=seed))
+        runs.append(weights(model))
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_the_callers_random_state_is_left_alone(data):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    fit(linear(), data, mixing=NoMixing(), schedule=Constant(), settings=settings(epochs=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_layer_noise_follows_from_the_seed(data):
+    def dropped(global_seed: int) -> torch.Tensor:
+        model = nn.Sequential(*linear(), nn.Dropout(0.5))
+        torch.manual_seed(global_seed)
+        fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=settings())
+        return weights(model)
+
+    assert torch.equal(dropped(1), dropped(2))
+
+
+def test_accumulation_changes_nothing_but_memory(data):
+    """Without batch norm, three parts of a batch add up to the whole; the last batch of 8 splits unevenly."""
+    models = [linear(), linear()]
+    for model, parts in zip(models, (1, 3)):
+        fit(model, data, mixing=CutMix(), schedule=Constant(), settings=settings(accumulation=parts))
+    torch.testing.assert_close(weights(models[0]), weights(models[1]), rtol=1e-4, atol=1e-6)
+
+
+def test_the_moving_average_is_tested_and_lags_behind(data):
+    model = linear()
+    state = fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=settings(ema=0.5, epochs=1))
+    assert state.ema is not None
+    expected = copy.deepcopy(linear())
+    averages = None
+    optimizer = torch.optim.SGD(expected.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    for images, labels, _ in train_batches(data, batch_size=10, seed=0).epoch(0):
+        optimizer.zero_grad()
+        F.cross_entropy(expected(images), labels).backward()
+        optimizer.step()
+        now = weights(expected)
+        averages = now if averages is None else 0.5 * averages + 0.5 * now
+    torch.testing.assert_close(weights(state.ema.module), averages, rtol=1e-4, atol=1e-6)
+
+
+def test_clipping_bounds_the_step(data):
+    model, before = linear(), weights(linear())
+    one = settings(epochs=1, batch_size=48, clip_norm=0.01, momentum=0.0, nesterov=False, weight_decay=0.0, lr=1.0)
+    fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=one)
+    assert float((weights(model) - before).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+class Poisoned(nn.Module):
+    """Gives infinite logits from its third training step on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.calls = linear(), 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return self.net(images) * (float("inf") if self.training and self.calls >= 8 else 1.0)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_where(data):
+    with pytest.raises(CutmixError, match=r"training loss at step 3 of epoch 2 is nan \(learning rate 0\.1\)"):
+        fit(Poisoned(), data, mixing=NoMixing(), schedule=Constant(), settings=settings())
+
+
+def test_a_batch_of_one_with_batch_norm_is_explained(data):
+    model = nn.Sequential(nn.Conv2d(3, 4, 12), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 3))
+    with pytest.raises(UsageError, match="batch of 1"):
+        fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=settings(batch_size=1))
+
+
+def test_training_errors_are_weighted_by_both_labels(data):
+    """A network that always says class 0, and boxes of a known share: the error is the share of the other labels."""
+
+    class AlwaysZero(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.tensor([50.0, 0.0, 0.0]))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.bias.expand(len(images), 3)
+
+    shares = []
+
+    class Watched(CutMix):
+        def __call__(self, images, labels, rng, *, inplace=False):
+            images, target = super().__call__(images, labels, rng, inplace=inplace)
+            right = target.share * (target.labels == 0) + (1 - target.share) * (target.partner_labels == 0)
+            shares.extend(right.tolist())
+            return images, target
+
+    state = fit(AlwaysZero(), data, mixing=Watched(), schedule=Constant(), settings=settings(epochs=1, lr=1e-9))
+    assert state.history[0]["train_error"] == pytest.approx(100 * (1 - np.mean(shares)), abs=1e-4)
+    assert state.history[0]["test_error_top1"] == pytest.approx(100 * 2 / 3, abs=1e-4)
+
+
+def test_every_step_is_shown_where_the_display_wants_it(data):
+    seen: list[StepInfo] = []
+
+    class Watch(Silent):
+        def wants_step(self, step: int, steps: int) -> bool:
+            return True
+
+        def step(self, info: StepInfo) -> None:
+            seen.append(info)
+
+    fit(linear(), data, mixing=NoMixing(), schedule=Constant(), settings=settings(), display=Watch())
+    assert [(info.epoch, info.step, info.images) for info in seen] == [
+        (epoch, step, 10 if step < 4 else 8) for epoch in range(2) for step in range(5)
+    ]
+
+
+@pytest.mark.parametrize("changes", [{"compile": True}, {"channels_last": True}, {"amp": "bf16"}])
+def test_other_ways_to_compute_train_as_well(data, changes, monkeypatch):
+    compiled = []
+    compile = nn.Module.compile
+    # The real backend builds C++ for half a minute; that it is asked for, and that the run works on, is the point here.
+    monkeypatch.setattr(nn.Module, "compile", lambda self: (compiled.append(self), compile(self, backend="eager")))
+    state = fit(linear(), data, mixing=CutMix(), schedule=Constant(), settings=settings(epochs=6, lr=0.02, **changes))
+    losses = [record["test_loss"] for record in state.history]
+    assert losses[-1] < losses[0]
+    assert len(compiled) == int(changes.get("compile", False))
