@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         trained, args.data, args.data_root, batch_size=args.batch_size, workers=args.workers, cpu=args.cpu
     )
     if args.json:
-        result = {"checkpoint": trained.source, "model": trained.model_call, "data": errors.data}
+        result: dict[str, object] = {"checkpoint": trained.source, "model": trained.model_call, "data": errors.data}
         result |= {"test_error_top1": errors.top1, "test_error_top5": errors.top5, "test_loss": errors.loss}
         print(json.dumps({**result, "n": errors.images}))
         return 0

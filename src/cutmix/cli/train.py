@@ -18,9 +18,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cutmix.recipes.recipe import AUTO, Recipe
+from cutmix.recipes.own import photos
+from cutmix.recipes.recipe import Recipe
 
 DEFAULT_MIXING = "CutMix(alpha=1.0, prob=0.5)"
+FIRST = ("data", "model", "mixing", "augment", "image_size", "init")  # what most users look for
+FITTING = "chosen to fit the data"
+DEFAULTS = {"model": FITTING, "augment": FITTING, "init": "none", "mixing": f"{DEFAULT_MIXING}, or the recipe's"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_recipe_arguments(group: Any) -> None:
     """A flag for each setting of a recipe; those not given are None."""
-    for f in fields(Recipe):
+    for f in sorted(fields(Recipe), key=lambda f: f.name not in FIRST):
         flag = "--" + f.name.replace("_", "-")
-        default = {AUTO: "chosen to fit the data"}.get(f.default, f.default) if f.name != "init" else "none"
-        if f.name == "mixing":
-            default = f"{DEFAULT_MIXING}, or the recipe's"
+        default = DEFAULTS.get(f.name, f.default)
         help_text = f"{f.metadata['help']} (default: {default})".replace("%", "%%")
         if isinstance(f.default, bool):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=help_text)
@@ -65,7 +67,8 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     from cutmix.recipes.names import find_recipe
 
     if args.recipe is None:
-        recipe = Recipe(mixing=DEFAULT_MIXING)
+        own = args.data is not None and args.data.startswith("folder:")
+        recipe = photos() if own else Recipe(mixing=DEFAULT_MIXING)
     elif Path(args.recipe).exists():
         recipe = Recipe.read(Path(args.recipe))
     else:

@@ -35,7 +35,7 @@ class Parts:
     augment: Any
 
 
-def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int, int], object] | None = None) -> Parts:
+def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Parts:
     """Load the data and make the network, the mixing, the schedule and the augmentation of ``recipe``.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cutmix.errors import CutmixError, UsageError
 from cutmix.recipes.build import LIBRARIES, make_model, model_call
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cutmix.data import Data
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+Triple: TypeAlias = tuple[float, float, float]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -29,8 +30,8 @@ class Trained:
     source: str
     data: str | None = None
     classes: tuple[str, ...] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
     image_size: int | None = None
 
     @property

@@ -59,7 +59,7 @@ class State:
         run: dict[str, Any] = {"epoch": self.epoch, "step": self.step, "history": self.history}
         if self.sums_S4 is not None:
             run["sums"] = accelerator.reduce(self.sums_S4, "sum").cpu()
-        tested = weights
+        tested: dict[str, Any] = weights
         if self.ema is not None:  # the official `state_dict` is the one whose error is reported
             run["weights"] = weights
             run["averaged"] = self.ema.n_averaged.cpu()
