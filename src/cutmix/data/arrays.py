@@ -48,6 +48,8 @@ def read_npz(path: Path) -> tuple[ArraySplit, tuple[str, ...]]:
             f"{path}: images are {images.dtype} of shape {images.shape}; "
             "uint8 (N, H, W, 3) or grey (N, H, W) is accepted."
         )
+    if len(images) == 0:
+        raise CutmixError(f"{path}: holds no images.")
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise CutmixError(
             f"{path}: labels are {labels.dtype} of shape {labels.shape}; "
@@ -55,7 +57,7 @@ def read_npz(path: Path) -> tuple[ArraySplit, tuple[str, ...]]:
         )
     if classes.dtype.kind != "U" or classes.ndim != 1:
         raise CutmixError(f"{path}: classes are {classes.dtype} of shape {classes.shape}; text (K,) is accepted.")
-    if len(labels) and (labels.min() < 0 or labels.max() >= len(classes)):
+    if labels.min() < 0 or labels.max() >= len(classes):
         raise CutmixError(
             f"{path}: labels go from {labels.min()} to {labels.max()}; "
             f"with {len(classes)} classes 0 to {len(classes) - 1} are accepted."
@@ -97,7 +99,8 @@ def square_side(split: ArraySplit, where: str) -> int:
 
 def _members(path: Path) -> list[np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             absent = [name for name in MEMBERS if name not in file]
             if absent:
                 raise CutmixError(f"{path}: holds no {', '.join(absent)}; {', '.join(MEMBERS)} are needed.")

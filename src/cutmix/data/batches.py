@@ -139,13 +139,13 @@ def train_batches(
 
 def test_batches(
     data: Data,
-    split: Split | None = None,  # noqa: PT028
+    split: Split | None = None,
     *,
     batch_size: int,
-    workers: int | None = None,  # noqa: PT028
-    device: torch.device | str = "cpu",  # noqa: PT028
-    rank: int = 0,  # noqa: PT028
-    world_size: int = 1,  # noqa: PT028
+    workers: int | None = None,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
+    world_size: int = 1,
 ) -> TestBatches:
     """Batches of ``data.test`` (or of ``split``, prepared in the same way) as tests see them.
 

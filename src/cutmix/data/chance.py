@@ -31,9 +31,9 @@ def stratified_split(labels_N: np.ndarray, share: float, seed: int) -> tuple[np.
     Every class with two images or more keeps one on each side; a class with a single image keeps it for training.
     """
     counts_K = np.bincount(labels_N)
-    exact_K = counts_K * share
+    exact_K = np.round(counts_K * share, 9)  # 0.2 is not quite a fifth
     quota_K = np.floor(exact_K).astype(np.int64)
-    left_over = int(np.ceil(len(labels_N) * share)) - int(quota_K.sum())
+    left_over = int(np.ceil(round(len(labels_N) * share, 9))) - int(quota_K.sum())
     quota_K[np.argsort(quota_K - exact_K, kind="stable")[:left_over]] += 1
     quota_K = np.clip(quota_K, np.minimum(1, counts_K // 2), np.maximum(counts_K - 1, 0))
     test = [

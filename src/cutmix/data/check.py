@@ -47,7 +47,7 @@ class Check:
         if self.note:
             yield self.note
         if self.ignored:
-            yield f"ignored: {len(self.ignored)} file(s) that are not pictures in class folders, first {self.ignored[0]}"
+            yield f"ignored: {len(self.ignored)} file(s) that are no pictures in class folders, first {self.ignored[0]}"
         for train_image, test_image in self.copies:
             yield f"warning: {test_image} is the same as {train_image}"
         for path, reason in self.problems:

@@ -119,12 +119,17 @@ class _Plain(pickle.Unpickler):
             return np.empty(0).__reduce__()[0]
         allowed: dict[tuple[str, str], Callable[..., Any]] = {
             ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
+            ("numpy", "dtype"): _dtype,
             ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
         }
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f"{module}.{name} does not belong into a CIFAR file")
         return allowed[module, name]
+
+
+def _dtype(kind: Any, align: int = 0, copy: int = 0) -> np.dtype[Any]:
+    # The official files were written when these two were 0 and 1, of which numpy now warns.
+    return np.dtype(kind, align=bool(align), copy=bool(copy))
 
 
 def _entry(path: Path, *keys: str) -> Any:

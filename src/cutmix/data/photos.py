@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 """File name endings (any case) that count as pictures."""
+
+
+TOO_LARGE = "has more pixels than Pillow decodes without doubt (Image.MAX_IMAGE_PIXELS); make it smaller"
 
 
 class PhotoError(CutmixError):
@@ -36,9 +40,8 @@ def read_photo(path: Path) -> Image.Image:
 
     try:
         with Image.open(path) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise PhotoError(path, f"is {image.width}x{image.height}; at most {limit:,} pixels are decoded")
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                raise PhotoError(path, TOO_LARGE)
             image.load()
             # A picture whose EXIF block is damaged is used as it lies.
             with suppress(Exception):
@@ -81,6 +84,8 @@ def _reason(path: Path, error: Exception) -> str:
         return "may not be read (permission denied)"
     if path.is_file() and path.stat().st_size == 0:
         return "is empty (0 bytes)"
+    if "DecompressionBomb" in type(error).__name__:
+        return TOO_LARGE
     if type(error).__name__ == "UnidentifiedImageError":
         return "is not a picture that can be decoded"
     return f"cannot be decoded ({type(error).__name__}: {error})"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -113,7 +114,10 @@ class PhotoCrop:
         amounts = rng.uniform(-self.jitter, self.jitter, 3)
         order = rng.permutation(3)
         alphas = rng.normal(0.0, self.lighting, 3) if self.lighting > 0 else np.zeros(3)
-        mean_C = pixels_HWC.sum(axis=(0, 1), dtype=np.int64) / (255 * pixels_HWC.shape[0] * pixels_HWC.shape[1])
+        height, width, _ = pixels_HWC.shape
+        # Rows of W*3 values are summed first: a sum over both axes at once has an inner loop of 3.
+        sums_C = pixels_HWC.reshape(height, width * 3).sum(axis=0, dtype=np.int64).reshape(width, 3).sum(axis=0)
+        mean_C = sums_C / (255 * height * width)
         return _colour_change(mean_C, amounts, order, alphas)
 
 
@@ -179,14 +183,11 @@ def normalise(
 
     ``colour_B34`` is a colour change for each image (``PhotoCrop.colour``), made before mean and std are applied.
     """
-    batch, height, width, _ = images_BHWC.shape
-    scale_C = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32)
-    shift_C = torch.tensor([-m / s for m, s in zip(mean, std)], dtype=torch.float32)
     if colour_B34 is not None:
         return _recolour(images_BHWC, mean, std, colour_B34)
-    # One row of W*3 constants: an inner loop of W*3 values is vectorised, one of 3 is not. A product and a sum, not a
-    # fused addcmul, whose rounding depends on where in the tensor a value lies.
-    scale_R, shift_R = (values.repeat(width).to(images_BHWC.device) for values in (scale_C, shift_C))
+    batch, height, width, _ = images_BHWC.shape
+    scale_R, shift_R = _row_constants(tuple(mean), tuple(std), width, images_BHWC.device)
+    # A product and a sum, not a fused addcmul, whose rounding may depend on where in the tensor a value lies.
     rows = images_BHWC.reshape(batch, height, width * 3).to(torch.float32).mul_(scale_R).add_(shift_R)
     return rows.view(batch, height, width, 3).permute(0, 3, 1, 2)
 
@@ -236,6 +237,19 @@ def draw_photo_box(height: int, width: int, rng: np.random.Generator) -> tuple[i
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
+@lru_cache(maxsize=8)
+def _row_constants(
+    mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Scale and shift of one row of W*3 values: an inner loop of that length is vectorised, one of 3 is not.
+
+    Kept, so that no batch waits for a copy to the device.
+    """
+    scale_C = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32)
+    shift_C = torch.tensor([-m / s for m, s in zip(mean, std)], dtype=torch.float32)
+    return scale_C.repeat(width).to(device), shift_C.repeat(width).to(device)
+
+
 def _mirrored(images_BHWC: np.ndarray) -> np.ndarray:
     # torch.flip has a kernel for channels-last bytes; a reversed numpy view is copied byte by byte (4 times slower).
     return torch.from_numpy(images_BHWC).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1).numpy()
@@ -262,12 +276,15 @@ def _reference(step: int, change: np.ndarray, mean_C: np.ndarray, grey_C: np.nda
 
 
 def _recolour(images_BHWC: Tensor, mean: Sequence[float], std: Sequence[float], colour_B34: Tensor) -> Tensor:
-    colour_B34 = colour_B34.to(images_BHWC.device)
-    red, green, blue = images_BHWC.to(torch.float32).unbind(dim=3)
+    colour_B34 = colour_B34.to(images_BHWC.device, non_blocking=True)
+    # Products and sums of whole planes, not a matrix product: its rounding may depend on the batch, TF32 or autocast.
+    planes_CBHW = images_BHWC.permute(3, 0, 1, 2).contiguous().to(torch.float32)
     out_BHWC = torch.empty(images_BHWC.shape, dtype=torch.float32, device=images_BHWC.device)
     for channel in range(3):
-        scale_B4 = colour_B34[:, channel] / std[channel]
-        from_red, from_green, from_blue = ((scale_B4[:, k] / 255)[:, None, None] for k in range(3))
-        shift = (scale_B4[:, 3] - mean[channel] / std[channel])[:, None, None]
-        out_BHWC[..., channel] = red * from_red + green * from_green + blue * from_blue + shift
+        weights_4B11 = (colour_B34[:, channel] / std[channel]).T[:, :, None, None]
+        plane_BHW = planes_CBHW[0] * (weights_4B11[0] / 255)
+        for source in (1, 2):
+            plane_BHW += planes_CBHW[source] * (weights_4B11[source] / 255)
+        plane_BHW += weights_4B11[3] - mean[channel] / std[channel]
+        out_BHWC[..., channel] = plane_BHW
     return out_BHWC.permute(0, 3, 1, 2)
