@@ -1,0 +1,204 @@
+"""What a drawn mix does to a batch: keep it, paste, blend or erase. There is no chance in here.
+
+The convention of the whole project: the *share* (lambda in the papers) is the part of the image that the FIRST label
+keeps; the partner's label has the rest. Where pixels are pasted it is counted in the pixels that are really kept.
+
+A plan is drawn for a shape, and can be applied to whatever has that batch size and that height and width: images,
+their masks, a layer's feature maps. It is held on the host as numbers and numpy arrays.
+
+Legend: B = images of a batch, C = channels, H = height, W = width, K = classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cutmix.errors import UsageError
+from cutmix.mixing import pixels
+from cutmix.mixing.boxes import Box
+from cutmix.mixing.targets import MixedTarget, check_labels
+
+
+class Plan(ABC):
+    """What will be done to one batch."""
+
+    @abstractmethod
+    def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
+        """The mixed images, in the type and the memory layout that they came in.
+
+        Args:
+            images: (B, C, H, W), or (B, ..., H, W).
+            inplace: write into ``images``, which must not need gradients, and return it. Otherwise it is left as it is.
+
+        Raises:
+            UsageError: the plan was drawn for another batch size, height or width.
+        """
+
+    @abstractmethod
+    def targets(self, labels: Tensor) -> MixedTarget:
+        """What the mixed images are to be called, given the labels of the batch: (B,) integers or (B, K) floats."""
+
+    @abstractmethod
+    def only(self, on_B: NDArray[np.bool_]) -> Plan:
+        """This plan for the images where ``on_B`` is true. The others are left as they are, each its own partner."""
+
+
+@dataclass(frozen=True)
+class Keep(Plan):
+    """Leaves the batch as it is: ``apply`` returns the very tensor that came."""
+
+    def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
+        return images
+
+    def targets(self, labels: Tensor) -> MixedTarget:
+        return _whole(labels)
+
+    def only(self, on_B: NDArray[np.bool_]) -> Keep:
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Paste(Plan):
+    """Pastes a box of its partner into each image, at the same place (CutMix).
+
+    Args:
+        box: one for all images, or one for each.
+        partners: (B,) int64; image i takes from image ``partners[i]``.
+        size_HW: height and width of the images that the box is meant for.
+
+    Raises:
+        UsageError: a box leaves the image, a partner is not in the batch, or the lengths differ.
+    """
+
+    box: Box
+    partners: NDArray[np.int64]
+    size_HW: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        self.box.check(self.size_HW)
+        _check_partners(self.partners, self.box.top)
+
+    @property
+    def share(self) -> Any:
+        """The part of each image that lies outside the box: a float or (B,)."""
+        return self.box.share_outside(self.size_HW)
+
+    def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
+        _check_batch(images, len(self.partners), self.size_HW)
+        return pixels.paste(images, self.box, self.partners, inplace=inplace)
+
+    def targets(self, labels: Tensor) -> MixedTarget:
+        return _mixed(labels, self.partners, self.share)
+
+    def only(self, on_B: NDArray[np.bool_]) -> Paste:
+        if on_B.all():
+            return self
+        return replace(self, box=self.box.only(on_B), partners=_own_partner_unless(on_B, self.partners))
+
+
+@dataclass(frozen=True, eq=False)
+class Blend(Plan):
+    """Adds each image and its partner with the weights ``share`` and 1 - ``share`` (Mixup).
+
+    Computed in the images' type if that is float32 or float64, and otherwise in float32; uint8 is then rounded to the
+    nearest whole number (halves to the even one).
+
+    Args:
+        share: the weight of the image itself, in [0, 1]: a float, or (B,).
+        partners: (B,) int64; image i is blended with image ``partners[i]``.
+
+    Raises:
+        UsageError: a share is outside [0, 1], a partner is not in the batch, or the lengths differ.
+    """
+
+    share: float | NDArray[np.float64]
+    partners: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not np.all((self.share >= 0) & (self.share <= 1)):
+            raise UsageError(f"A share must be from 0 to 1, not {self.share}.")
+        _check_partners(self.partners, self.share)
+
+    def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
+        _check_batch(images, len(self.partners))
+        return pixels.blend(images, self.share, self.partners, inplace=inplace)
+
+    def targets(self, labels: Tensor) -> MixedTarget:
+        return _mixed(labels, self.partners, self.share)
+
+    def only(self, on_B: NDArray[np.bool_]) -> Blend:
+        if on_B.all():
+            return self
+        share_B = np.where(on_B, self.share, 1.0)
+        return replace(self, share=share_B, partners=_own_partner_unless(on_B, self.partners))
+
+
+@dataclass(frozen=True, eq=False)
+class Erase(Plan):
+    """Fills a box of each image (Cutout). The label keeps its whole share: no other class has been put there.
+
+    Args:
+        box: one for all images, or one for each.
+        size_HW: height and width of the images that the box is meant for.
+        fill: the value; 0 is the mean colour of normalised images.
+
+    Raises:
+        UsageError: a box leaves the image.
+    """
+
+    box: Box
+    size_HW: tuple[int, int]
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.box.check(self.size_HW)
+
+    def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
+        _check_batch(images, len(images) if self.box.shared else len(self.box.top), self.size_HW)
+        return pixels.erase(images, self.box, self.fill, inplace=inplace)
+
+    def targets(self, labels: Tensor) -> MixedTarget:
+        return _whole(labels)
+
+    def only(self, on_B: NDArray[np.bool_]) -> Erase:
+        return self if on_B.all() else replace(self, box=self.box.only(on_B))
+
+
+def _own_partner_unless(on_B: NDArray[np.bool_], partners: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(on_B, partners, np.arange(len(partners)))
+
+
+def _mixed(labels: Tensor, partners: NDArray[np.int64], share: float | NDArray[np.float64]) -> MixedTarget:
+    labels = check_labels(labels, len(partners))
+    order = pixels.on_device(partners, labels.device)
+    if isinstance(share, np.ndarray):
+        share_B = pixels.on_device(share.astype(np.float32), labels.device)
+    else:
+        share_B = torch.full((len(labels),), share, device=labels.device)
+    return MixedTarget(labels, labels[order], share_B)
+
+
+def _whole(labels: Tensor) -> MixedTarget:
+    labels = check_labels(labels, len(labels))
+    return MixedTarget(labels, labels, torch.ones(len(labels), device=labels.device))
+
+
+def _check_batch(images: Tensor, batch_size: int, size_HW: tuple[int, int] | None = None) -> None:
+    if len(images) != batch_size or (size_HW and tuple(images.shape[-2:]) != tuple(size_HW)):
+        size = f" of {size_HW[0]}x{size_HW[1]}" if size_HW else ""
+        raise UsageError(f"This plan was drawn for {batch_size} images{size}, not for {tuple(images.shape)}.")
+
+
+def _check_partners(partners: NDArray[np.int64], values: Any) -> None:
+    size = len(partners)
+    if not size or partners.min() < 0 or partners.max() >= size:
+        raise UsageError(f"A partner must be in the batch, from 0 to {size - 1}: {partners.tolist()}.")
+    if np.ndim(values) and len(values) != size:
+        raise UsageError(f"There are {len(values)} boxes or shares for {size} images: one for all, or one for each.")

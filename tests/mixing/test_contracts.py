@@ -1,0 +1,208 @@
+"""What every mixing method keeps to. They are found by looking through the folder: a new file is held unlisted."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import pkgutil
+import random
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+
+import cutmix.mixing
+from cutmix.errors import UsageError
+from cutmix.mixing import Keep, Mixing, mixed_correct, mixed_cross_entropy
+
+SHAPES = [(1, 3, 8, 8), (2, 1, 4, 6), (5, 3, 9, 7), (7, 2, 1, 13)]
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8]
+
+
+def methods() -> Iterator[type[Mixing]]:
+    """Every concrete class of the folder that is a mixing."""
+    for module in pkgutil.iter_modules(cutmix.mixing.__path__, "cutmix.mixing."):
+        for _, found in inspect.getmembers(import_module(module.name), inspect.isclass):
+            if issubclass(found, Mixing) and not inspect.isabstract(found) and found.__module__ == module.name:
+                yield found
+
+
+def settings() -> list[Mixing]:
+    """Each method as it is by default and, where it has them, with every scope, at a probability of 0.3 too."""
+    found: list[Mixing] = []
+    for method in methods():
+        plain = method()
+        names = {field.name for field in fields(plain)}
+        scopes = [replace(plain, scope=s) for s in ("per_batch", "per_sample")] if "scope" in names else [plain]
+        found += scopes
+        found += [replace(mixing, prob=0.3) for mixing in scopes if "prob" in names]
+    return found
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+every_setting = pytest.mark.parametrize("mixing", settings(), ids=repr)
+
+
+def a_batch(
+    shape: tuple[int, ...] = (5, 3, 9, 7), dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return (200 * torch.rand(shape, generator=rng)).to(dtype), torch.randint(10, shape[:1], generator=rng)
+
+
+def test_the_methods_are_found() -> None:
+    assert {"CutMix", "MixUp", "Cutout", "NoMixing"} <= {method.__name__ for method in methods()}
+
+
+def test_every_public_name_exists() -> None:
+    assert cutmix.mixing.__all__ == sorted(cutmix.mixing.__all__)
+    for name in cutmix.mixing.__all__:
+        assert inspect.getdoc(getattr(cutmix.mixing, name)) or name in ("Geometry", "Rng", "Scope")
+    for method in methods():
+        assert getattr(cutmix.mixing, method.__name__) is method
+
+
+@every_setting
+def test_repr_is_the_call_that_makes_it(mixing: Mixing) -> None:
+    assert is_dataclass(mixing)
+    assert eval(repr(mixing), {type(mixing).__name__: type(mixing)}) == mixing
+    assert hash(mixing) == hash(replace(mixing))
+    assert pickle.loads(pickle.dumps(mixing)) == mixing
+    for field in fields(mixing):
+        with pytest.raises(AttributeError):
+            setattr(mixing, field.name, getattr(mixing, field.name))
+
+
+@every_setting
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_images_keep_their_type_and_layout_and_are_left_alone(mixing: Mixing, shape, layout) -> None:
+    for dtype in DTYPES:
+        images, labels = a_batch(shape, dtype)
+        images = images.contiguous(memory_format=layout)
+        before, labels_before = images.clone(), labels.clone()
+        for seed in range(5):
+            mixed, target = mixing(images, labels, rng(seed))
+            assert torch.equal(images, before)
+            assert torch.equal(labels, labels_before)
+            assert (mixed.shape, mixed.dtype, mixed.device) == (images.shape, dtype, images.device)
+            assert mixed.is_contiguous(memory_format=layout)
+            assert len(target) == len(images)
+
+
+@every_setting
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_in_place_writes_the_same_into_the_callers_memory(mixing: Mixing, dtype) -> None:
+    for seed in range(5):
+        images, labels = a_batch(dtype=dtype)
+        mixed, target = mixing(images, labels, rng(seed))
+        written, written_target = mixing(images, labels, rng(seed), inplace=True)
+        assert written.data_ptr() == images.data_ptr()
+        assert torch.equal(images, mixed)
+        assert torch.equal(target.soft(10), written_target.soft(10))
+
+
+@every_setting
+def test_the_layout_does_not_change_the_result(mixing: Mixing) -> None:
+    for seed in range(5):
+        images, labels = a_batch()
+        rows, _ = mixing(images, labels, rng(seed))
+        pixels, _ = mixing(images.contiguous(memory_format=torch.channels_last), labels, rng(seed))
+        assert torch.equal(rows, pixels)
+
+
+@every_setting
+def test_the_target_says_what_the_picture_shows(mixing: Mixing) -> None:
+    """Image i is 1 in channel i and 0 elsewhere, so the means of a mixed image's channels are what it is made of."""
+    labels = torch.tensor([0, 1, 2, 3, 4])
+    images = torch.eye(5)[:, :, None, None].repeat(1, 1, 24, 30)
+    for seed in range(20):
+        mixed, target = mixing(images, labels, rng(seed))
+        content = mixed.mean((2, 3))
+        assert torch.allclose(content / content.sum(1, keepdim=True), target.soft(5), atol=1e-5)
+
+
+@every_setting
+def test_something_happens(mixing: Mixing) -> None:
+    images, _ = a_batch()
+    plans = [mixing.draw(images.shape, rng(seed)) for seed in range(20)]
+    happened = [not torch.equal(plan.apply(images), images) for plan in plans]
+    assert any(happened) or all(isinstance(plan, Keep) for plan in plans)
+
+
+@every_setting
+def test_the_first_label_is_the_images_own_and_the_share_is_one(mixing: Mixing) -> None:
+    labels = torch.tensor([30, 31, 32, 33, 34])
+    for seed in range(5):
+        _, target = mixing(a_batch()[0], labels, rng(seed))
+        assert torch.equal(target.labels, labels)
+        assert set(target.partner_labels.tolist()) <= set(labels.tolist())
+        assert target.labels.dtype == target.partner_labels.dtype == torch.int64
+        assert target.share.dtype == torch.float32
+        assert target.share.shape == (5,)
+        assert ((target.share >= 0) & (target.share <= 1)).all()
+
+
+@every_setting
+def test_distributions_are_mixed_as_labels_are(mixing: Mixing) -> None:
+    images, labels = a_batch()
+    one_hot_BK = torch.eye(10)[labels]
+    logits_BK = torch.randn(5, 10, generator=torch.Generator().manual_seed(0))
+    for seed in range(5):
+        _, target = mixing(images, labels, rng(seed))
+        _, soft_target = mixing(images, one_hot_BK, rng(seed))
+        assert torch.allclose(target.soft(10), soft_target.soft(10))
+        for measure in (mixed_cross_entropy, mixed_correct):
+            assert torch.allclose(measure(logits_BK, target), measure(logits_BK, soft_target))
+
+
+@every_setting
+@pytest.mark.parametrize("make", [rng, np.random.RandomState, lambda seed: torch.Generator().manual_seed(seed)])
+def test_all_chance_is_that_of_the_generator(mixing: Mixing, make) -> None:
+    images, labels = a_batch((16, 3, 9, 7))
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    first, second = (torch.stack([mixing(images, labels, g)[0] for _ in range(6)]) for g in (make(7), make(7)))
+    assert torch.equal(first, second)
+    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
+
+
+@every_setting
+def test_it_refuses_to_draw_without_a_generator(mixing: Mixing) -> None:
+    images, labels = a_batch()
+    with pytest.raises(TypeError, match="rng"):
+        mixing(images, labels)  # type: ignore[call-arg]
+    if "prob" in {field.name for field in fields(mixing)}:
+        with pytest.raises(UsageError, match="rng is None"):
+            mixing(images, labels, None)
+        with pytest.raises(UsageError, match="rng is 0"):
+            mixing(images, labels, 0)  # type: ignore[arg-type]
+
+
+@every_setting
+def test_plans_pickle(mixing: Mixing) -> None:
+    images, labels = a_batch()
+    for seed in range(3):
+        plan = mixing.draw(images.shape, rng(seed))
+        copy = pickle.loads(pickle.dumps(plan))
+        assert torch.equal(copy.apply(images), plan.apply(images))
+        assert torch.equal(copy.targets(labels).soft(10), plan.targets(labels).soft(10))
+
+
+@pytest.mark.parametrize("mixing", [m for m in settings() if getattr(m, "prob", None) == 1], ids=repr)
+def test_prob_is_how_often_anything_happens(mixing: Mixing) -> None:
+    images, labels = torch.arange(1.0, 9.0)[:, None, None, None].repeat(1, 1, 8, 8), torch.arange(8)
+
+    def rate(prob: float) -> float:
+        source, method = rng(1), replace(mixing, prob=prob)
+        mixed = torch.stack([method(images, labels, source)[0] for _ in range(1500)])
+        return (mixed != images).any((2, 3, 4)).float().mean().item()
+
+    assert rate(0.0) == 0
+    # An image may be its own partner, and a box may be empty: hence a ratio. Four deviations of 1500 gates.
+    assert abs(rate(0.3) / rate(1.0) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 1500) + 0.01

@@ -1,0 +1,126 @@
+"""How pixels are moved: every path gives the same bits, and none makes the host wait for a device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cutmix.mixing import Blend, Box, Erase, Paste, Plan, mixed_correct, mixed_cross_entropy, pixels
+
+PARTNERS = np.array([2, 0, 1, 1])
+BOXES = Box.of([(0, 0, 3, 2), (1, 4, 5, 6), (2, 2, 2, 5), (0, 0, 5, 6)])
+PLANS = [
+    Paste(BOXES, PARTNERS, (5, 6)),
+    Paste(Box(1, 2, 4, 6), PARTNERS, (5, 6)),
+    Blend(0.3, PARTNERS),
+    Blend(np.array([0.3, 0.9, 1.0, 0.0]), PARTNERS),
+    Erase(BOXES, (5, 6), fill=0.7),
+    Erase(Box(1, 2, 4, 6), (5, 6)),
+]
+WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal", "aten::is_nonzero"}
+
+
+class OnADevice(TorchDispatchMode):
+    """Notes what would make the host wait for a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        index_by_mask = func is torch.ops.aten.index.Tensor and any(
+            i.dtype == torch.bool for i in args[1] if i is not None
+        )
+        if func._schema.name in WAITS or index_by_mask:
+            self.waits.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def device_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the paths that other devices than the CPU take."""
+    monkeypatch.setattr(pixels, "_in_host_memory", lambda images: False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.uint8])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("plan", PLANS[::4])
+def test_the_paths_of_host_and_device_give_the_same_bits(plan, dtype, layout, inplace, monkeypatch) -> None:
+    images = (torch.rand(4, 3, 5, 6) * 200).to(dtype).contiguous(memory_format=layout)
+    on_host = plan.apply(images.clone(), inplace=inplace)
+    monkeypatch.setattr(pixels, "_in_host_memory", lambda images: False)
+    on_device = plan.apply(images.clone(), inplace=inplace)
+    assert torch.equal(on_host, on_device)
+    assert on_device.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("band", "bands"), [(1, 5), (150, 3), (10**6, 1)])
+@pytest.mark.parametrize("plan", PLANS)
+def test_bands_of_any_height_give_the_same_bits(plan, band, bands, layout, monkeypatch) -> None:
+    images = torch.randn(4, 3, 5, 6).contiguous(memory_format=layout)
+    expected = plan.apply(images)
+    monkeypatch.setattr(pixels, "_BAND", band)
+    assert len(list(pixels._bands(images))) == bands
+    assert torch.equal(plan.apply(images.clone(), inplace=True), expected)
+    assert torch.equal(plan.apply(images), expected)
+
+
+def test_a_large_batch_is_taken_in_bands() -> None:
+    images = torch.arange(2 * 512.0)[:, None].expand(-1, 1024).reshape(2, 1, 512, 1024).clone()
+    assert len(list(pixels._bands(images))) == 2
+    expected = images.clone()
+    expected[:, :, 3:500, 7:] = images.flip(0)[:, :, 3:500, 7:]
+    assert torch.equal(Paste(Box(3, 7, 500, 1024), np.array([1, 0]), (512, 1024)).apply(images, inplace=True), expected)
+
+
+@pytest.mark.usefixtures("device_paths")
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("plan", PLANS)
+def test_nothing_waits_for_a_device(plan: Plan, inplace: bool) -> None:
+    images, labels, logits = torch.rand(4, 3, 5, 6), torch.tensor([3, 1, 0, 2]), torch.randn(4, 7)
+    with OnADevice() as seen:
+        plan.apply(images, inplace=inplace)
+        target = plan.targets(labels)
+        target.soft(7)
+        mixed_cross_entropy(logits, target, label_smoothing=0.1)
+        mixed_correct(logits, target)
+    assert seen.waits == []
+
+
+def test_the_waiting_that_is_looked_for_is_seen() -> None:
+    with OnADevice() as seen:
+        torch.ones(3).sum().item()
+        torch.ones(3)[torch.tensor([True, False, True])]
+    assert len(seen.waits) == 2
+
+
+def test_an_image_is_read_before_it_is_overwritten() -> None:
+    """Each image's partner is the one before it: written one after the other, the first would run through the batch."""
+    images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 5, 6)
+    chain = np.array([3, 0, 1, 2])
+    for plan in (
+        Paste(Box(0, 0, 5, 6), chain, (5, 6)),
+        Paste(Box.of([(0, 0, 5, 6)] * 4), chain, (5, 6)),
+        Blend(0.0, chain),
+    ):
+        assert plan.apply(images.contiguous(), inplace=True)[:, 0, 0, 0].tolist() == [3, 0, 1, 2]
+
+
+def test_images_that_are_a_view_are_mixed_in_place_in_the_tensor_they_look_at() -> None:
+    whole = torch.zeros(4, 3, 10, 12)
+    view = whole[:, :, ::2, ::2]
+    for plan in (Erase(BOXES, (5, 6), fill=1.0), Erase(Box(1, 2, 4, 6), (5, 6), fill=1.0)):
+        assert torch.equal(plan.apply(view.clone()), plan.apply(view, inplace=True))
+        assert whole[:, :, ::2, ::2].sum() == whole.sum() > 0
+        whole.zero_()
+
+
+def test_compiled_plans_do_the_same() -> None:
+    images = torch.rand(4, 3, 5, 6)
+    for plan in (PLANS[1], PLANS[3]):
+        torch._dynamo.reset()
+        assert torch.equal(torch.compile(plan.apply, backend="eager")(images), plan.apply(images))
