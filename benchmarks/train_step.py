@@ -1,9 +1,9 @@
 """Images per second of whole training steps: this package against a plain loop written as the official code is.
 
-Each variant lives in a process of its own (memory settings and threads are per process) and runs in turn with the others,
-a few steps at a time, so that a machine that drifts treats all alike. The plain loop has the official pipeline (one PIL
-image at a time in worker processes, contiguous layout, errors read after each step); ours is what ``cutmix train`` does by
-default, and its variants. The step's parts are printed as well: what bounds it is said at the end.
+Each variant lives in a process of its own (memory settings and threads are per process) and runs in turn with the
+others, a few steps at a time, so that a machine that drifts treats all alike. The plain loop has the official pipeline
+(one PIL image at a time in worker processes, contiguous layout, errors read after each step); ours is what ``cutmix
+train`` does by default, and its variants. Which operators our step spends its time on is printed at the end.
 
     python benchmarks/train_step.py
     python benchmarks/train_step.py --network pyramidnet --rounds 5

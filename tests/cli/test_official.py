@@ -15,8 +15,8 @@ from cutmix.cli.official import recipe_of, test_main, test_parser, train_main, t
 test_main.__test__ = False  # type: ignore[attr-defined]
 test_parser.__test__ = False  # type: ignore[attr-defined]
 
-CIFAR = """--net_type pyramidnet --dataset cifar100 --depth 200 --alpha 240 --batch_size 64 --lr 0.25 --expname PyraNet200
-    --epochs 300 --beta 1.0 --cutmix_prob 0.5 --no-verbose"""
+CIFAR = """--net_type pyramidnet --dataset cifar100 --depth 200 --alpha 240 --batch_size 64 --lr 0.25
+    --expname PyraNet200 --epochs 300 --beta 1.0 --cutmix_prob 0.5 --no-verbose"""
 IMAGENET = """--net_type resnet --dataset imagenet --batch_size 256 --lr 0.1 --depth 50 --epochs 300 --expname ResNet50
     -j 40 --beta 1.0 --cutmix_prob 1.0 --no-verbose"""
 
@@ -64,7 +64,7 @@ def test_imagenet_decays_every_30_epochs_unless_there_are_300():
 
 
 def test_short_flags_and_spellings():
-    args = train_parser().parse_args("-b 8 -p 5 -j 2 --learning-rate 0.3 --wd 0.5 --no-bottleneck".split())
+    args = train_parser().parse_args(shlex.split("-b 8 -p 5 -j 2 --learning-rate 0.3 --wd 0.5 --no-bottleneck"))
     assert (args.batch_size, args.print_freq, args.workers, args.lr) == (8, 5, 2, 0.3)
     assert (args.weight_decay, args.bottleneck) == (0.5, False)
 

@@ -41,7 +41,8 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_loses_no_earlier_one(tmp_pat
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
-            save_checkpoint(Path({str(path)!r}), {{"cutmix": {{}}, "w": torch.zeros(100_000)}}, previous=Path({str(previous)!r}))
+            too_large = {{"cutmix": {{}}, "w": torch.zeros(100_000)}}
+            save_checkpoint(Path({str(path)!r}), too_large, previous=Path({str(previous)!r}))
         except CutmixError as error:
             print("refused:", error)
     """

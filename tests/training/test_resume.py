@@ -20,19 +20,19 @@ from cutmix.training.checkpoint import load_checkpoint
 from cutmix.training.display import Silent, StepInfo
 from cutmix.training.interrupt import Interrupted
 
-TIMES = ("seconds", "images_per_second")
+TIMES = ("seconds", "test_seconds", "images_per_second")
 
 
 def recipe(data: Path, **changes) -> Recipe:
-    settings = dict(
-        data=f"arrays:{data}",
-        model="ResNet(depth=8, bottleneck=False)",
-        mixing="CutMix(alpha=1.0, prob=0.5, scope='per_sample')",
-        epochs=4,
-        batch_size=10,  # 5 steps an epoch, the last one of 8 images
-        lr=0.05,
-        schedule="Cosine(warmup=1)",
-    )
+    settings = {
+        "data": f"arrays:{data}",
+        "model": "ResNet(depth=8, bottleneck=False)",
+        "mixing": "CutMix(alpha=1.0, prob=0.5, scope='per_sample')",
+        "epochs": 4,
+        "batch_size": 10,  # 5 steps an epoch, the last one of 8 images
+        "lr": 0.05,
+        "schedule": "Cosine(warmup=1)",
+    }
     return Recipe().but(**{**settings, **changes})
 
 
@@ -129,10 +129,20 @@ def test_a_damaged_last_checkpoint_is_passed_over(tiny_arrays, tmp_path):
 def test_resuming_a_finished_run_changes_nothing(tiny_arrays, tmp_path):
     wanted = recipe(tiny_arrays, epochs=2)
     first = train(wanted, name="run", runs=tmp_path, cpu=True)
-    before = (tmp_path / "run" / "last.pth.tar").read_bytes()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     again = train(wanted, name="run", runs=tmp_path, cpu=True, resume=True)
-    assert (tmp_path / "run" / "last.pth.tar").read_bytes() == before
-    assert again["test_error_top1_last"] == first["test_error_top1_last"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    assert again == first
+
+
+def test_a_run_killed_before_its_result_was_written_gets_it(tiny_arrays, tmp_path):
+    wanted = recipe(tiny_arrays, epochs=2)
+    first = train(wanted, name="run", runs=tmp_path, cpu=True)
+    for name in ("result.json", "metrics.jsonl", "metrics.csv", "last.safetensors", "curves.png"):
+        (tmp_path / "run" / name).unlink()
+    assert train(wanted, name="run", runs=tmp_path, cpu=True, resume=True) == first
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+    assert (tmp_path / "run" / "last.safetensors").exists()
 
 
 def test_another_recipe_is_refused_with_a_readable_difference(tiny_arrays, tmp_path):

@@ -35,7 +35,7 @@ def train(folder: Path) -> dict:
         settings=settings,
         accelerator=accelerator,
     )
-    record = {k: v for k, v in state.history[-1].items() if k not in ("seconds", "images_per_second")}
+    record = {k: v for k, v in state.history[-1].items() if k not in ("seconds", "test_seconds", "images_per_second")}
     weights = accelerator.unwrap_model(state.model).state_dict()
     return {
         "weights": weights,

@@ -1,9 +1,10 @@
 """Rows of the paper's ImageNet tables.
 
 Common to all (paper section 4.1.1 and the official code): 300 epochs, batch 256, learning rate 0.1, a tenth of it every
-75 epochs, SGD with Nesterov momentum 0.9, weight decay 1e-4 on all parameters. The augmentation is the one of the paper's
-text (random crop to 224, flip); the official code adds an undocumented colour jitter and lighting noise, which its
-command line (``train.py``) keeps: ``PhotoCrop(jitter=0.4, lighting=0.1)``. The paper's errors are the best during training.
+75 epochs, SGD with Nesterov momentum 0.9, weight decay 1e-4 on all parameters. The augmentation is the one of the
+paper's text (random crop to 224, flip); the official code adds an undocumented colour jitter and lighting noise, which
+its command line (``train.py``) keeps: ``PhotoCrop(jitter=0.4, lighting=0.1)``. The paper's errors are the best during
+training.
 """
 
 from __future__ import annotations

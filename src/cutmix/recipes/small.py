@@ -1,4 +1,4 @@
-"""Recipes for two cores: they learn something in minutes. Settings are ours, not the paper's; no numbers are claimed."""
+"""Recipes for two cores: they learn something in minutes. The settings are ours, not the paper's."""
 
 from __future__ import annotations
 

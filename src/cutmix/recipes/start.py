@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,6 @@ def train(
     from cutmix.training.loop import fit, make_accelerator
     from cutmix.training.run import Run
 
-    started = time.perf_counter()
     accelerator = make_accelerator(recipe, cpu=cpu)
     main = accelerator.is_main_process
     shown: Display = display if display is not None and main else Silent()
@@ -87,8 +85,6 @@ def train(
     )
     result = run.finish(
         state,
-        seconds=time.perf_counter() - started,
-        test_images=len(parts.data.test),
         device=describe_machine(),
         version=code_version(),
     )

@@ -1,4 +1,4 @@
-"""A trained network, from a run's folder, a checkpoint (ours or official) or a library's pretrained weights; and its use."""
+"""A trained network, from a run's folder, a checkpoint (ours or official) or a library; and its use."""
 
 from __future__ import annotations
 

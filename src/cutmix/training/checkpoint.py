@@ -31,7 +31,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         # torch's zip writer turns a failed write into a RuntimeError, with the OSError as its context.
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise CutmixError(f"could not write {path}: {_reason(error)}. What was there before is still good.") from error
+        raise CutmixError(
+            f"could not write {path}: {_reason(error)}. What was there before is still good; --resume goes on from it."
+        ) from error
     _sync_folder(path.parent)
 
 

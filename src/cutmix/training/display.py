@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepInfo:
-    """One training step, as it is shown. Times in seconds, errors in percent; errors are weighted by the mixed labels."""
+    """One training step, as it is shown: times in seconds, errors in percent, weighted by the mixed labels."""
 
     epoch: int
     epochs: int

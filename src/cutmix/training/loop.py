@@ -48,13 +48,23 @@ class Keeper(Protocol):
 
 
 def make_accelerator(settings: Settings, *, cpu: bool = False) -> Accelerator:
-    """Hugging Face Accelerate for the processes that were launched (``torchrun``, ``accelerate launch``, or one)."""
-    from accelerate import Accelerator, DistributedDataParallelKwargs
+    """Hugging Face Accelerate for the processes that were launched (``torchrun``, ``accelerate launch``, or one).
+
+    Raises:
+        UsageError: a mixed precision that the device does not have, or a moving average of split weights.
+    """
+    from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state()  # the last run of this process may have had another precision
     overlap = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
-    return Accelerator(mixed_precision=settings.amp, cpu=cpu, kwargs_handlers=[overlap])
+    try:
+        accelerator = Accelerator(mixed_precision=settings.amp, cpu=cpu, kwargs_handlers=[overlap])
+    except ValueError as error:
+        raise UsageError(f"amp={settings.amp!r} is not to be had on this device: {error}") from error
+    if settings.ema and accelerator.distributed_type == DistributedType.FSDP:
+        raise UsageError("ema averages whole weights, which FSDP splits over the processes: use DDP, or ema=0")
+    return accelerator
 
 
 def fit(
@@ -133,10 +143,12 @@ class _Fit:
         if keeper:
             keeper.resume(state, self.accelerator)
         while state.epoch < self.settings.epochs:
-            train, seconds = self.train_epoch(signals, checkpoint_steps)
+            train, seconds, rate = self.train_epoch(signals, checkpoint_steps)
+            started = time.perf_counter()
             test = test_errors(state.tested_model, self.test, self.accelerator, self.watch_test)
             self.refuse_infinite(test.loss, "the test loss after this epoch")
-            state.history.append(self.record(train, test, seconds))
+            times = {"images_per_second": rate, "seconds": seconds, "test_seconds": time.perf_counter() - started}
+            state.history.append({**self.record(train, test), **times})
             state.epoch, state.step, state.sums_S4 = state.epoch + 1, 0, None
             if keeper:
                 keeper.save(state, self.accelerator)
@@ -146,8 +158,9 @@ class _Fit:
         self.display.close()
         return state
 
-    def train_epoch(self, signals: StopSignals, checkpoint_steps: int) -> tuple[Errors, float]:
-        """Train the rest of the epoch at hand. Returns its errors, and the seconds that this process trained."""
+    def train_epoch(self, signals: StopSignals, checkpoint_steps: int) -> tuple[Errors, float, float]:
+        """Train the rest of the epoch at hand. Returns the epoch's errors, and of the rest its seconds and images/s."""
+        images = 0
         state, steps = self.state, self.train.steps_per_epoch
         if state.sums_S4 is None:
             state.sums_S4 = torch.zeros(steps, 4, device=self.accelerator.device)
@@ -158,6 +171,7 @@ class _Fit:
             lr = self.settings.lr * self.schedule.factor(state.epoch, state.step, steps, self.settings.epochs)
             state.sums_S4[state.step] = self.train_step(batch, lr)
             state.step += 1
+            images += batch.total
             self.look(lr, len(batch.labels_B), before, fetched)
             if state.step < steps:
                 if checkpoint_steps and state.step % checkpoint_steps == 0 and self.keeper:
@@ -167,7 +181,8 @@ class _Fit:
             before = time.perf_counter()
         errors = reduce_errors(state.sums_S4.sum(0), self.accelerator)
         self.refuse_infinite_steps()
-        return errors, time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        return errors, seconds, images / seconds
 
     def train_step(self, batch: Batch, lr: float) -> Tensor:
         """One optimizer step. Returns the sums of its loss, top-1 and top-5 hits, and images: (4,)."""
@@ -240,7 +255,7 @@ class _Fit:
     def watch_test(self, step: int, sums_4: Tensor) -> None:
         self.display.test_step(TestInfo(self.state.epoch, self.settings.epochs, step, self.test.steps, sums_4))
 
-    def record(self, train: Errors, test: Errors, seconds: float) -> dict[str, Any]:
+    def record(self, train: Errors, test: Errors) -> dict[str, Any]:
         """What is written down of the epoch just trained and tested."""
         state, steps = self.state, self.train.steps_per_epoch
         return {
@@ -252,8 +267,6 @@ class _Fit:
             "test_loss": test.loss,
             "test_error_top1": test.top1,
             "test_error_top5": test.top5,
-            "images_per_second": train.images / seconds,
-            "seconds": seconds,
         }
 
     def refuse_infinite_steps(self) -> None:
@@ -275,7 +288,7 @@ class _Fit:
             )
 
     def asked_to_stop(self, signals: StopSignals) -> bool:
-        """Whether any process was asked to stop. Several processes must agree, which costs a message: not every step."""
+        """Whether any process was asked to stop. Several must agree, which costs a message: not every step."""
         if self.accelerator.num_processes == 1:
             return signals.received != 0
         if self.state.step % LOOK_EVERY:

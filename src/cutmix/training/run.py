@@ -69,6 +69,7 @@ class Run:
         self.display = display or Silent()
         self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
         self._drawn = time.monotonic()
+        self._nothing_left = False
         if main:
             self._open()
 
@@ -99,6 +100,7 @@ class Run:
             return
         self._refuse_other_data(checkpoint["cutmix"])
         state.load_checkpoint(checkpoint, accelerator)
+        self._nothing_left = state.epoch == self.recipe["epochs"]
         at = f"epoch {state.epoch + 1}" + (f", step {state.step + 1}" if state.step else "")
         self.display.say(f"resuming {self.folder} at {at}")
 
@@ -122,10 +124,12 @@ class Run:
         checkpoint = state.to_checkpoint(accelerator, self._about())
         if not self.main:
             return
+        ended_epoch = state.step == 0
+        if ended_epoch and state.best is state.history[-1]:
+            # Before the last one: a run killed in between repeats the epoch, and writes the same again.
+            save_checkpoint(self.folder / BEST, checkpoint)
         save_checkpoint(self.folder / LAST, checkpoint, previous=self.folder / PREVIOUS)
-        if state.step == 0:
-            if state.best is state.history[-1]:
-                save_checkpoint(self.folder / BEST, checkpoint)
+        if ended_epoch:
             self._write_metrics(state.history)
 
     def how_to_go_on(self) -> str:
@@ -137,8 +141,13 @@ class Run:
 
     # What is done once, at the end
 
-    def finish(self, state: State, *, seconds: float, test_images: int, device: str, version: str) -> dict[str, Any]:
-        """Write the result, the curves and the plain weights; returns the result."""
+    def finish(self, state: State, *, device: str, version: str) -> dict[str, Any]:
+        """Write the result, the curves and the plain weights; returns the result.
+
+        A run that had ended before it was resumed keeps the result that it has.
+        """
+        if self._nothing_left and (self.folder / RESULT).exists():
+            return _read_json(self.folder / RESULT)
         last, best = state.history[-1], state.best
         assert best is not None
         result = {
@@ -149,16 +158,16 @@ class Run:
             "best_epoch": best["epoch"],
             "best_is": "chosen on the test set",
             "epochs": last["epoch"],
-            "test_images": test_images,
+            "test_images": len(self.data.test),
             "train_images": len(self.data.train),
-            "seconds": seconds,
-            "seconds_of_epochs": sum(record["seconds"] for record in state.history),
+            "seconds": sum(record["seconds"] + record["test_seconds"] for record in state.history),
             "device": device,
             "version": version,
             "command": self.command,
         }
         if self.main:
             write_atomically(self.folder / RESULT, lambda file: file.write(_json(result)))
+            self._write_metrics(state.history)
             self._draw_curves(state.history)
             self._export_weights()
             if self._writer is not None:

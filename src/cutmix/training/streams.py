@@ -1,4 +1,4 @@
-"""Random streams of a run: each one follows from (seed, purpose, epoch, step, rank) alone, so resuming needs no state."""
+"""Random streams of a run: each follows from (seed, purpose, epoch, step, rank), so resuming needs no state."""
 
 from __future__ import annotations
 
