@@ -263,6 +263,14 @@ def test_runs_of_a_group_share_a_colour_and_one_name(kept):
     assert axes.get_ylabel() == "error (%)"
 
 
+def test_runs_above_the_top_lie_outside_of_the_frame(kept):
+    groups = {"plain": [[one_epoch(1, test_loss=9.0), one_epoch(2, test_loss=2.0)]]}
+    pictures.runs_picture(groups, "test_loss", "runs.png", "loss", top=4.0)
+    assert kept.figure.axes[0].get_ylim()[1] == 4.0
+    pictures.runs_picture(groups, "test_loss", "runs.png", "loss", top=40.0)
+    assert 9.0 < kept.figure.axes[0].get_ylim()[1] < 10.0
+
+
 # -------------------------------------------------------------------------------------------- class activation overlay
 
 

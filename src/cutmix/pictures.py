@@ -290,14 +290,15 @@ def runs_picture(
     path: Path | str,
     label: str,
     title: str | None = None,
+    top: float | None = None,
 ) -> None:
     """Write one curve a run of the number ``key`` to the PNG ``path``; the runs of a group share its colour and name.
 
     ``groups`` maps a name to its runs, each a sequence of records as in :func:`curves_picture`. ``label`` names the
-    vertical axis.
+    vertical axis; what is above ``top`` is left outside of the frame.
     """
-    figure = _figure(6, 3.8, 150)
-    axes = figure.add_axes((0.115, 0.13, 0.865, 0.775 if title else 0.84))
+    figure = _figure(4.8, 3.3, 190)
+    axes = figure.add_axes((0.125, 0.14, 0.855, 0.765 if title else 0.83))
     for index, (name, runs) in enumerate(groups.items()):
         dash = DASHES[index // len(COLOURS) % len(DASHES)]
         for number, records in enumerate(runs):
@@ -310,6 +311,8 @@ def runs_picture(
                 dash,
                 thin=len(runs) > 1,
             )
+    if top is not None and axes.get_ylim()[1] > top:
+        axes.set_ylim(top=top)
     _tidy(axes, label)
     _ticks_at_epochs(axes)
     axes.set_xlabel("epoch", fontsize=9, color=INK)
