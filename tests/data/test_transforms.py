@@ -196,10 +196,13 @@ def test_a_photo_view_is_the_resized_box() -> None:
 
 def test_a_photo_that_must_not_be_mirrored_is_not() -> None:
     image = Image.fromarray(made_up_image(90, 120))
+    differing = 0
     for seed in range(8):
-        views = [PhotoCrop(16, flip=flip).view(image, np.random.default_rng(seed)) for flip in (True, False)]
-        mirror_drawn = not np.array_equal(*views)
-        assert np.array_equal(views[0][:, ::-1] if mirror_drawn else views[0], views[1])
+        free, fixed = (PhotoCrop(16, flip=flip).view(image, np.random.default_rng(seed)) for flip in (True, False))
+        if not np.array_equal(free, fixed):
+            assert np.array_equal(free[:, ::-1], fixed)
+            differing += 1
+    assert 0 < differing < 8
 
 
 def official_colours(image_CHW: np.ndarray, amounts: np.ndarray, order: np.ndarray, alphas: np.ndarray) -> np.ndarray:
