@@ -209,8 +209,8 @@ r.seed(0); r.Random(0)
     "data/common.py": """
 import numpy, torch
 numpy.random.default_rng(0).random(3); numpy.random.seed(1)
-from numpy import random
-random.normal(0, 1); torch.random.fork_rng()
+from numpy import random as chance
+chance.normal(0, 1); torch.random.fork_rng()
 """,
     "training/loop.py": """
 from cutmix.models import a
