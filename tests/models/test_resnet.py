@@ -61,7 +61,9 @@ def test_cifar_form_is_the_official_formula(depth: int, bottleneck: bool) -> Non
     network = ResNet(depth, num_classes=7, bottleneck=bottleneck).eval()
     state = randomised(network)
     images = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(network(images), reference(state, images, 2, bottleneck), rtol=1e-5, atol=1e-5)
+    logits = network(images)
+    torch.testing.assert_close(logits, reference(state, images, 2, bottleneck), rtol=1e-5, atol=1e-5)
+    assert (logits[0] - logits[1]).abs().max() > 0.01, "the rectifiers are shut: this test would see nothing"
 
 
 def test_cifar_gradients_are_those_of_the_formula() -> None:
