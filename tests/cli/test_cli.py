@@ -12,7 +12,7 @@ import pytest
 
 from cutmix.cli import main, make_parser
 
-COMMANDS = ("train", "test", "predict", "preview", "list", "data")
+COMMANDS = ("train", "test", "predict", "preview", "report", "list", "data")
 TINY = "--model ResNet(depth=8,bottleneck=False) --epochs 2 --batch-size 16 --lr 0.05 --cpu --quiet"
 
 
@@ -217,6 +217,13 @@ def test_preview_draws_every_method(tmp_path, capsys):
 
     with Image.open(out) as picture:
         assert min(picture.size) > 200
+
+
+def test_a_report_on_runs(run, tmp_path, capsys):
+    assert main(["report", str(run), "--out", str(tmp_path / "report")]) == 0
+    page, text = (Path(line) for line in capsys.readouterr().out.splitlines())
+    assert "http" not in page.read_text().replace("http://www.w3.org", "")  # opens offline
+    assert "chosen on the test set" in text.read_text()
 
 
 def test_lists(capsys, tmp_path):

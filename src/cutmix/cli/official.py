@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cutmix.cli import Parser, report
+from cutmix.cli import Parser, explain
 from cutmix.errors import UsageError
 from cutmix.recipes.recipe import Recipe
 from cutmix.training.display import Silent, StepInfo, TestInfo
@@ -210,7 +210,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
-        return report(error)
+        return explain(error)
     return 0
 
 
@@ -260,5 +260,5 @@ def test_main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
-        return report(error)
+        return explain(error)
     return 0
