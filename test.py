@@ -1,4 +1,4 @@
-"""The official test command, word for word. Its flags are translated to this package; see ``cutmix test --help``."""
+"""The official test command, word for word: its flags are translated to this package."""
 
 import sys
 

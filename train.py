@@ -1,4 +1,4 @@
-"""The official training command, word for word. Its flags are translated to this package; see ``cutmix train --help``."""
+"""The official training command, word for word: its flags are translated to this package."""
 
 import sys
 

@@ -32,7 +32,7 @@ Mix = Callable[[Tensor, Tensor], object]
 
 @dataclass(frozen=True)
 class Row:
-    """One measured contender; ``ratio`` is its time over that of the best of ours that does the same work."""
+    """One measured contender; ``ratio`` is its time over ours for the same method, scope and place."""
 
     method: str
     scope: str

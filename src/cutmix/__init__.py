@@ -1,4 +1,4 @@
-"""CutMix and its peers for PyTorch: train strong image classifiers with mixing regularizers, and prove that they are strong.
+"""CutMix and its peers for PyTorch: train strong image classifiers, and prove that they are strong.
 
 The names below are imported when they are first used, so that the command line can answer without loading torch.
 """
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cutmix.mixing import (
-        Cutout,
         CutMix,
+        Cutout,
         MixedTarget,
         MixingCollate,
         MixUp,

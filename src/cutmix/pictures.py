@@ -7,8 +7,6 @@ Shapes: B images of a batch, N images, H height, W width, C channels (1 or 3).
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cutmix.errors import CutmixError, UsageError
+from cutmix.errors import UsageError
+from cutmix.files import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -437,21 +436,12 @@ def _figure(width: float, height: float, dpi: int) -> Figure:
 
 
 def _write_png(figure: Figure, path: Path | str) -> None:
-    """Write the figure beside ``path`` and rename it, so that a reader never sees half a picture."""
+    """Write the figure to ``path``."""
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise UsageError(f"pictures are written as PNG, and {path.name!r} does not end in .png.")
-    half = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with _missing_glyphs_drawn_as_boxes():
-                figure.savefig(half, format="png")
-            os.replace(half, path)
-        finally:
-            half.unlink(missing_ok=True)
-    except OSError as error:
-        raise CutmixError(f"cannot write the picture {path}: {error.strerror or error}.") from error
+    with _missing_glyphs_drawn_as_boxes():
+        write_atomically(path, lambda file: figure.savefig(file, format="png"))
 
 
 @contextmanager

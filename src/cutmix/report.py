@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cutmix.errors import CutmixError, UsageError
+from cutmix.files import write_atomically
 from cutmix.pictures import runs_picture
 from cutmix.results import Record, Summary, summarise
 
@@ -56,8 +56,10 @@ def write_report(
     blocks: list[Block] = [Heading(1, heading), *_results(groups), *_curves(groups, out), *_differences(groups)]
     blocks += [*_first_batches(groups, out), *_how(groups, commands), *_same(groups)]
     page, document = out / "report.html", out / "report.md"
-    _write(page, PAGE.format(title=escape(heading), body="\n".join(block.html() for block in blocks)).encode())
-    _write(document, ("\n\n".join(block.markdown() for block in blocks) + "\n").encode())
+    html = PAGE.format(title=escape(heading), body="\n".join(block.html() for block in blocks))
+    markdown = "\n\n".join(block.markdown() for block in blocks) + "\n"
+    write_atomically(page, lambda file: file.write(html.encode()))
+    write_atomically(document, lambda file: file.write(markdown.encode()))
     return page, document
 
 
@@ -317,7 +319,7 @@ def _first_batches(groups: Sequence[Group], out: Path) -> Iterator[Block]:
         yield Heading(2, "What the networks were shown first")
     for number, (group, picture) in enumerate(drawn, 1):
         path = out / f"first_batch_{number}.png"
-        _write(path, _bytes(picture))
+        _copy(picture, path)
         yield Pictures([(path, f"First training batch, {group.name}, seed {group.runs[0].seed}")])
 
 
@@ -492,19 +494,13 @@ pre {{ background: #f5f5f5; padding: 0.7rem; overflow-x: auto; font-size: 0.8rem
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
+def _copy(source: Path, path: Path) -> None:
+    content = _bytes(source)
+    write_atomically(path, lambda file: file.write(content))
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise CutmixError(f"cannot read {path}: {error.strerror}.") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside ``path`` and rename, so that a reader never sees half a report."""
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(content)
-        half.replace(path)
-    except OSError as error:
-        raise CutmixError(f"cannot write {path}: {error.strerror}.") from error

@@ -104,6 +104,14 @@ def test_a_box_that_leaves_the_image_is_refused(box) -> None:
         Box.of([(0, 0, 1, 1), box]).check((4, 6))
 
 
+def test_a_box_is_one_already_even_four_of_them() -> None:
+    """Four boxes as arrays are a 4x4 table, which must not be read along the wrong side."""
+    boxes = Box.of([(0, 0, 1, 2), (0, 1, 2, 3), (1, 1, 3, 4), (2, 0, 4, 4)])
+    assert Box.of(boxes) is boxes
+    assert boxes.top.tolist() == [0, 0, 1, 2]
+    assert boxes.right.tolist() == [2, 3, 4, 4]
+
+
 @pytest.mark.parametrize("value", [(1, 2, 3), 5, (0.0, 0.0, 1.0, 1.0), np.zeros((2, 2, 4), int), [(1, 2, 3, 4, 5)]])
 def test_what_is_no_box_is_refused(value) -> None:
     with pytest.raises(UsageError, match=r"\(top, left, bottom, right\)"):

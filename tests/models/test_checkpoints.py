@@ -260,7 +260,8 @@ def test_broken_safetensors(tmp_path: Path, content: bytes, message: str) -> Non
 def test_safetensors_refusals(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"plain data.*Path"):
         write_safetensors(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {"where": tmp_path})
-    with pytest.raises(CutmixError, match=r"could not write .*no-folder"):
+    (tmp_path / "no-folder").write_text("in the way")
+    with pytest.raises(CutmixError, match=r"cannot write .*no-folder"):
         write_safetensors(tmp_path / "no-folder" / "a.safetensors", {"a": torch.zeros(1)}, {})
 
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from cutmix.data.photos import PhotoError, read_photo
 from cutmix.data.places import user_cache
+from cutmix.errors import CutmixError
+from cutmix.files import write_atomically
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
@@ -95,8 +97,6 @@ def _recall(memory: Path) -> dict[str, list[int | str]]:
 
 
 def _remember(memory: Path, files: dict[str, tuple[int | str, ...]]) -> None:
-    with suppress(OSError, UnicodeError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        partial = memory.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps({"format": FORMAT, "files": files}), encoding="utf-8")
-        partial.replace(memory)
+    with suppress(CutmixError, UnicodeError):
+        content = json.dumps({"format": FORMAT, "files": files}).encode()
+        write_atomically(memory, lambda file: file.write(content))

@@ -29,12 +29,14 @@ class Box(NamedTuple):
     right: Any
 
     @classmethod
-    def of(cls, value: ArrayLike) -> Box:
-        """The box of (4,) integers, or the boxes of (B, 4): top, left, bottom, right.
+    def of(cls, value: Box | ArrayLike) -> Box:
+        """The box of (4,) integers, or the boxes of (B, 4): top, left, bottom, right. A ``Box`` is one already.
 
         Raises:
             UsageError: it is neither.
         """
+        if isinstance(value, Box):
+            return value
         array = np.asarray(value)
         if array.ndim not in (1, 2) or array.shape[-1] != 4 or array.dtype.kind not in "iu":
             raise UsageError(f"A box is (top, left, bottom, right) in whole pixels, (4,) or (B, 4), not {value!r}.")

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cutmix.errors import CutmixError, UsageError
+from cutmix.files import write_atomically
 from cutmix.models.guess import guess_model, guess_network
 
 __all__ = [
@@ -334,8 +335,7 @@ def write_safetensors(path: str | os.PathLike[str], state_dict: Mapping[str, Ten
         UsageError: ``info`` cannot be written as JSON.
         CutmixError: the file cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     try:
         text = json.dumps(dict(info))
@@ -346,7 +346,5 @@ def write_safetensors(path: str | os.PathLike[str], state_dict: Mapping[str, Ten
         name: tensor.detach().clone(memory_format=torch.contiguous_format)
         for name, tensor in _without_prefix(state_dict).items()
     }
-    try:
-        save_file(tensors, path, metadata={OURS: text, "format": "pt"})
-    except (SafetensorError, OSError) as error:
-        raise CutmixError(f"could not write {path}: {error}") from error
+    content = save(tensors, metadata={OURS: text, "format": "pt"})
+    write_atomically(Path(path), lambda file: file.write(content))

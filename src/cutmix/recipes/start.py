@@ -85,7 +85,7 @@ def train(
     )
     result = run.finish(
         state,
-        device=describe_machine(),
+        device=describe_machine(str(accelerator.device)),
         version=code_version(),
     )
     accelerator.end_training()

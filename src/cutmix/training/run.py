@@ -22,8 +22,9 @@ from torch import Tensor
 
 from cutmix.data import Data
 from cutmix.errors import CutmixError, UsageError
+from cutmix.files import write_atomically
 from cutmix.mixing import MixedTarget
-from cutmix.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from cutmix.training.checkpoint import load_checkpoint, save_checkpoint
 from cutmix.training.display import Display, Silent
 from cutmix.training.state import State
 
@@ -179,10 +180,7 @@ class Run:
 
         for name in (LAST, BEST):
             weights = read_weights(self.folder / name)
-            out = self.folder / name.replace(".pth.tar", ".safetensors")
-            temporary = out.with_name(f".{out.name}.tmp")
-            write_safetensors(temporary, weights.state_dict, self._about())
-            temporary.replace(out)
+            write_safetensors(self.folder / name.replace(".pth.tar", ".safetensors"), weights.state_dict, self._about())
 
     def _about(self) -> dict[str, Any]:
         """What a reader of a checkpoint needs besides the weights."""

@@ -1,0 +1,58 @@
+"""Writing files so that they are there whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from cutmix.errors import CutmixError
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file under a temporary name in its folder, force it to the disk, then rename it.
+
+    The folder is made if need be.
+
+    Raises:
+        CutmixError: the disk is full or the folder is not writable. What stood at ``path`` before still stands there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        # torch's zip writer turns a failed write into a RuntimeError, with the OSError as its context.
+        raise CutmixError(f"cannot write {path}: {reason(error)}; what was there before is still good") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    _sync_folder(path.parent)
+
+
+def reason(error: BaseException) -> str:
+    """What the system said was wrong, in a few words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return "the disk is full" if cause.errno == errno.ENOSPC else (cause.strerror or str(cause))
+        cause = cause.__cause__ or cause.__context__
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Not every system can open a folder: there the rename is as durable as it gets."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,39 @@
+"""Writing that loses nothing."""
+
+import errno
+import os
+
+import pytest
+
+from cutmix import files as module
+from cutmix.errors import CutmixError
+from cutmix.files import write_atomically
+
+
+def test_a_failed_write_leaves_what_was_there_and_no_litter(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def fail(file):
+        file.write(b"half of the new con")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(CutmixError, match="the disk is full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_file_is_forced_to_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
+    calls = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(module.os, "fsync", lambda fd: (calls.append("sync"), sync(fd))[1])
+    monkeypatch.setattr(module.os, "replace", lambda a, b: (calls.append("rename"), replace(a, b))[1])
+    write_atomically(tmp_path / "file", lambda file: file.write(b"x"))
+    assert calls == ["sync", "rename", "sync"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "folder").write_text("")
+    with pytest.raises(CutmixError, match=r"cannot write .*folder/file"):
+        write_atomically(tmp_path / "folder" / "file", lambda file: file.write(b"x"))
