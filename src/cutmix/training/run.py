@@ -132,6 +132,9 @@ class Run:
         save_checkpoint(self.folder / LAST, checkpoint, previous=self.folder / PREVIOUS)
         if ended_epoch:
             self._write_metrics(state.history)
+            self._write_events(state.history[-1])
+            if time.monotonic() - self._drawn > CURVES_SECONDS:
+                self._draw_curves(state.history)
 
     def how_to_go_on(self) -> str:
         """Which state is kept, and the command that resumes from it."""
@@ -204,12 +207,12 @@ class Run:
         writer.writeheader()
         writer.writerows(history)
         write_atomically(self.folder / "metrics.csv", lambda file: file.write(table.getvalue().encode()))
+
+    def _write_events(self, record: dict[str, Any]) -> None:
         if self._writer is not None:
-            for name, value in history[-1].items():
-                self._writer.add_scalar(name, value, history[-1]["epoch"])
+            for name, value in record.items():
+                self._writer.add_scalar(name, value, record["epoch"])
             self._writer.flush()
-        if time.monotonic() - self._drawn > CURVES_SECONDS:
-            self._draw_curves(history)
 
     def _draw_curves(self, history: list[dict[str, Any]]) -> None:
         from cutmix.pictures import curves_picture

@@ -1,0 +1,111 @@
+"""From names to objects."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cutmix.data import CropFlip, PhotoCrop
+from cutmix.errors import CutmixError, UsageError
+from cutmix.mixing import CutMix, NoMixing
+from cutmix.recipes.build import build, make_augment, make_mixing, make_model, model_call, seeded_model
+from cutmix.recipes.calls import parse_call
+from cutmix.recipes.recipe import Recipe
+from cutmix.training.schedules import Cosine
+
+
+def test_mixings_are_found_whatever_their_case_and_by_none():
+    assert make_mixing("CutMix(alpha=0.3, prob=0.5)") == CutMix(alpha=0.3, prob=0.5)
+    assert make_mixing("cutmix") == CutMix()
+    assert make_mixing("none") == NoMixing()
+
+
+def test_augments():
+    assert make_augment("CropFlip(padding=3)") == CropFlip(padding=3)
+    assert make_augment("photocrop(size=96)") == PhotoCrop(size=96)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "expected"),
+    [
+        ("", 32, "ResNet(depth=20, bottleneck=False, num_classes=7, stem='cifar')"),
+        ("", 224, "ResNet(depth=18, num_classes=7, stem='imagenet')"),
+        ("ResNet(depth=50)", 224, "ResNet(depth=50, num_classes=7, stem='imagenet')"),
+        ("resnet(depth=50, stem='cifar')", 224, "ResNet(depth=50, stem='cifar', num_classes=7)"),
+        ("PyramidNet(110, 64)", 32, "PyramidNet(110, 64, num_classes=7, stem='cifar')"),
+        ("PyramidNet(110, 64, 5)", 32, "PyramidNet(110, 64, 5, stem='cifar')"),
+        ("torchvision.resnet18", 224, "torchvision.resnet18(num_classes=7)"),
+        ("resnet18(weights=None)", 224, "resnet18(weights=None, num_classes=7)"),
+        ("timm.resnet10t(num_classes=9)", 64, "timm.resnet10t(num_classes=9)"),
+    ],
+)
+def test_what_the_data_decides_is_filled_in(text, size, expected):
+    assert str(model_call(text, num_classes=7, image_size=size)) == expected
+
+
+def test_a_filled_call_is_left_as_it_is():
+    call = model_call("ResNet(depth=20)", num_classes=7, image_size=32)
+    assert model_call(str(call), num_classes=9, image_size=224) == call
+
+
+@pytest.mark.parametrize("text", ["torchvision.resnet18", "resnet18", "timm.resnet10t"])
+def test_networks_of_libraries_are_made(text):
+    model = make_model(model_call(text, num_classes=3, image_size=64))
+    assert model.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("torchvision.resnet19", "Did you mean 'resnet18'"),
+        ("timm.resnet50zz", "resnet50"),
+        ("tensorflow.resnet50", "unknown network 'tensorflow.resnet50'"),
+        ("PyramidNett", "Did you mean 'PyramidNet'"),
+    ],
+)
+def test_unknown_networks_get_the_nearest_name(text, said):
+    with pytest.raises(UsageError, match=said):
+        make_model(model_call(text, num_classes=3, image_size=64))
+
+
+def test_initial_weights_follow_from_the_seed_alone():
+    call = parse_call("ResNet(depth=8, bottleneck=False)")
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = seeded_model(call, 5)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again, other = seeded_model(call, 5), seeded_model(call, 6)
+    assert torch.equal(first.conv1.weight, again.conv1.weight)
+    assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_a_recipe_becomes_parts_with_nothing_left_to_choose(tiny_arrays):
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", mixing="cutmix", schedule="cosine(warmup=2)")
+    parts = build(recipe)
+    assert parts.mixing == CutMix()
+    assert parts.schedule == Cosine(warmup=2)
+    assert parts.recipe.mixing == "CutMix(alpha=1.0, prob=1.0, scope='per_batch', geometry='paper')"
+    assert parts.recipe.model == "ResNet(depth=20, bottleneck=False, num_classes=3, stem='cifar')"
+    assert parts.recipe.augment == "CropFlip(padding=1, flip=True)"
+    assert parts.recipe.image_size == 12
+    assert build(parts.recipe).recipe == parts.recipe
+
+
+def test_training_starts_from_given_weights(tiny_arrays, tmp_path):
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model="ResNet(depth=8, bottleneck=False)", seed=4)
+    source = build(recipe).model
+    torch.save({"state_dict": {f"module.{k}": v for k, v in source.state_dict().items()}}, tmp_path / "w.pth.tar")
+    other = build(recipe.but(seed=5, init=str(tmp_path / "w.pth.tar"))).model
+    assert torch.equal(other.conv1.weight, source.conv1.weight)
+    with pytest.raises(CutmixError, match="layer1.1"):
+        build(recipe.but(model="ResNet(depth=14, bottleneck=False)", init=str(tmp_path / "w.pth.tar")))
+
+
+def test_a_typing_error_is_found_before_the_data_is_read():
+    with pytest.raises(UsageError, match="unknown mixing"):
+        build(Recipe(data="folder:/nowhere", mixing="CutMax"))
+    with pytest.raises(UsageError, match="unknown schedule"):
+        build(Recipe(data="folder:/nowhere", schedule="Cosin"))
+    with pytest.raises(UsageError, match="unknown network"):
+        build(Recipe(data="folder:/nowhere", model="ResNext50"))

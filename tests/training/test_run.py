@@ -1,0 +1,73 @@
+"""What a run's folder holds besides its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from cutmix.errors import CutmixError, UsageError
+from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.start import train
+from cutmix.training.run import differences
+
+
+def recipe(data, **changes) -> Recipe:
+    small = Recipe(data=f"arrays:{data}", model="ResNet(depth=8, bottleneck=False)", epochs=2, batch_size=16, lr=0.05)
+    return small.but(**changes)
+
+
+def test_tensorboard_events(tiny_arrays, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(recipe(tiny_arrays), name="run", runs=tmp_path, cpu=True, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    scalars = events.Scalars("test_error_top1")
+    assert [event.step for event in scalars] == [1, 2]
+    assert [event.value for event in scalars] == pytest.approx([m["test_error_top1"] for m in metrics], rel=1e-5)
+
+
+def test_without_the_extra_tensorboard_is_refused_before_training(tiny_arrays, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"pip install 'cutmix\[tensorboard\]'"):
+        train(recipe(tiny_arrays), name="run", runs=tmp_path, cpu=True, tensorboard=True)
+
+
+def test_metrics_as_a_table(tiny_arrays, tmp_path):
+    train(recipe(tiny_arrays), name="run", runs=tmp_path, cpu=True)
+    header, *rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert header.split(",")[:4] == ["epoch", "lr", "train_loss", "train_error"]
+    assert [row.split(",")[0] for row in rows] == ["1", "2"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tiny_arrays, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CutmixError, match="cannot make the run's folder"):
+        train(recipe(tiny_arrays), name="run", runs=tmp_path / "file", cpu=True)
+
+
+def test_the_moving_average_is_what_is_kept_and_tested(tiny_arrays, tmp_path):
+    import torch
+
+    from cutmix.recipes.trained import load_trained, test_trained
+    from cutmix.training.checkpoint import load_checkpoint
+
+    test_trained.__test__ = False  # type: ignore[attr-defined]
+    result = train(recipe(tiny_arrays, ema=0.8), name="run", runs=tmp_path, cpu=True)
+    checkpoint = load_checkpoint(tmp_path / "run" / "last.pth.tar")
+    raw = checkpoint["cutmix"]["run"]["weights"]
+    kept = {name.removeprefix("module."): tensor for name, tensor in checkpoint["state_dict"].items()}
+    assert list(raw) == list(kept)
+    assert not torch.equal(raw["fc.weight"], kept["fc.weight"])
+    tested = test_trained(load_trained(str(tmp_path / "run")), cpu=True)
+    assert tested.top1 == pytest.approx(result["test_error_top1_last"], abs=1e-4)
+
+
+def test_differences_are_lines():
+    assert differences({"lr": 0.1, "seed": 0, "old": 1}, {"lr": 0.2, "seed": 0, "new": 2}) == [
+        "lr: 0.1 -> 0.2",
+        "old: 1 -> '(not set)'",
+        "new: '(not set)' -> 2",
+    ]
