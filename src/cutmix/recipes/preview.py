@@ -37,16 +37,14 @@ def preview(
 
     import numpy as np
 
-    from cutmix.data import load_data, train_batches
+    from cutmix.data import NoAugment, load_data, train_batches
     from cutmix.pictures import denormalise, methods_picture, share_captions
 
     loaded = load_data(data, data_root, image_size=image_size or None)
-    batches = train_batches(loaded, batch_size=min(images, len(loaded.train)), seed=seed, workers=0)
+    batches = train_batches(loaded, batch_size=min(images, len(loaded.train)), seed=seed, augment=NoAugment(), workers=0)
     batch = next(iter(batches.epoch(0)))
     rows = []
     for method, text in zip(methods, mixings):
-        # Each method draws from its own copy of the stream: the same partners' permutation cannot be promised, the
-        # same images can.
         mixed, target = method(batch.images_BCHW, batch.labels_B, np.random.default_rng([seed, 1]))
         captions = share_captions(
             target.labels.tolist(), target.partner_labels.tolist(), target.share.tolist(), loaded.classes
