@@ -41,8 +41,9 @@ def preview(
     from cutmix.pictures import denormalise, methods_picture, share_captions
 
     loaded = load_data(data, data_root, image_size=image_size or None)
-    batches = train_batches(loaded, batch_size=min(images, len(loaded.train)), seed=seed, augment=NoAugment(), workers=0)
-    batch = next(iter(batches.epoch(0)))
+    count = min(images, len(loaded.train))
+    batches = train_batches(loaded, batch_size=count, seed=seed, augment=NoAugment(), workers=0)
+    batch = next(batches.epoch(0))
     rows = []
     for method, text in zip(methods, mixings):
         mixed, target = method(batch.images_BCHW, batch.labels_B, np.random.default_rng([seed, 1]))
