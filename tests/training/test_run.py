@@ -63,6 +63,8 @@ def test_the_moving_average_is_what_is_kept_and_tested(tiny_arrays, tmp_path):
     assert not torch.equal(raw["fc.weight"], kept["fc.weight"])
     tested = test_trained(load_trained(str(tmp_path / "run")), cpu=True)
     assert tested.top1 == pytest.approx(result["test_error_top1_last"], abs=1e-4)
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert tested.loss == pytest.approx(last["test_loss"], rel=1e-4)
 
 
 def test_differences_are_lines():
