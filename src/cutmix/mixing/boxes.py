@@ -65,9 +65,14 @@ class Box(NamedTuple):
         height, width = size_HW
         rows_fit = (self.top >= 0) & (self.top <= self.bottom) & (self.bottom <= height)
         columns_fit = (self.left >= 0) & (self.left <= self.right) & (self.right <= width)
-        if not np.all(rows_fit & columns_fit):
+        if not every(rows_fit & columns_fit):
             wanted = f"0 <= top <= bottom <= {height} and 0 <= left <= right <= {width}"
             raise UsageError(f"{self} does not lie in the image: {wanted} is wanted.")
+
+
+def every(flags: bool | NDArray[np.bool_]) -> bool:
+    """``np.all``, which takes microseconds for a single one."""
+    return bool(flags if isinstance(flags, bool) else flags.all())
 
 
 def box_sides(share: NDArray[np.float64], size_HW: tuple[int, int]) -> Pair:

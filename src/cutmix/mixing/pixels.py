@@ -8,7 +8,8 @@ Legend: B = images of a batch, H = height, W = width. Between B and H there may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,8 +46,8 @@ def erase(images: Tensor, box: Box, fill: float, *, inplace: bool) -> Tensor:
         _shared_window(mixed, box).fill_(fill)
     elif _in_host_memory(mixed):
         value = _bits(torch.tensor(fill, dtype=mixed.dtype))
-        for window in _windows(mixed, box, range(len(mixed))):
-            window[...] = value
+        for image, window in zip(_bits(mixed), _windows(box)):
+            image[window] = value
     else:
         mixed.masked_fill_(_inside(box, mixed), fill)
     return mixed
@@ -87,11 +88,12 @@ def _take(images: Tensor, order: Tensor) -> Tensor:
 
 def _paste_by_views(images: Tensor, box: Box, partners: NDArray[np.int64], inplace: bool) -> Tensor:
     mixed = images if inplace else images.clone()
-    new = list(_windows(images, box, partners.tolist()))
-    if inplace:  # an image may be overwritten before its partner has read it
-        new = [window.copy("K") for window in new]
-    for window, pixels in zip(_windows(mixed, box, range(len(mixed))), new):
-        window[...] = pixels
+    old, windows = list(_bits(images)), _windows(box)
+    patches = [old[partner][window] for partner, window in zip(partners.tolist(), windows)]
+    if inplace:  # an image may be overwritten before it is read as a partner
+        patches = [patch.copy("K") for patch in patches]
+    for image, window, patch in zip(_bits(mixed), windows, patches):
+        image[window] = patch
     return mixed
 
 
@@ -109,11 +111,10 @@ def _bits(images: Tensor) -> NDArray:
     return images.view(_BITS[images.itemsize]).numpy()
 
 
-def _windows(images: Tensor, box: Box, which: Iterable[int]) -> Iterator[NDArray]:
-    """For the i-th of ``which``, a view of the i-th box in that image."""
-    array = _bits(images)
-    for image, top, left, bottom, right in zip(which, *(edge.tolist() for edge in box)):
-        yield array[image, ..., top:bottom, left:right]
+def _windows(box: Box) -> list[Any]:
+    """For each image, the index of its box."""
+    edges = zip(*(edge.tolist() for edge in box))
+    return [(..., slice(top, bottom), slice(left, right)) for top, left, bottom, right in edges]
 
 
 def _shared_window(images: Tensor, box: Box) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from cutmix.errors import UsageError
 from cutmix.mixing import pixels
-from cutmix.mixing.boxes import Box
+from cutmix.mixing.boxes import Box, every
 from cutmix.mixing.targets import MixedTarget, check_labels
 
 
@@ -122,7 +122,7 @@ class Blend(Plan):
     partners: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if not np.all((self.share >= 0) & (self.share <= 1)):
+        if not every((self.share >= 0) & (self.share <= 1)):
             raise UsageError(f"A share must be from 0 to 1, not {self.share}.")
         _check_partners(self.partners, self.share)
 
@@ -182,7 +182,7 @@ def _mixed(labels: Tensor, partners: NDArray[np.int64], share: float | NDArray[n
         share_B = pixels.on_device(share.astype(np.float32), labels.device)
     else:
         share_B = torch.full((len(labels),), share, device=labels.device)
-    return MixedTarget(labels, labels[order], share_B)
+    return MixedTarget(labels, labels.index_select(0, order), share_B)
 
 
 def _whole(labels: Tensor) -> MixedTarget:

@@ -8,8 +8,6 @@ Legend: B = images of a batch, K = classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -46,9 +44,12 @@ class MixedTarget:
             _check_width(self.labels, num_classes)
             return self.labels.float() * share_B1 + self.partner_labels.float() * (1 - share_B1)
         soft_BK = torch.zeros(len(self), num_classes, device=self.share.device)
-        with _explained(num_classes, self.labels, self.partner_labels):
+        try:
             soft_BK.scatter_(1, self.labels[:, None], share_B1)
             return soft_BK.scatter_add_(1, self.partner_labels[:, None], 1 - share_B1)
+        except RuntimeError:
+            _refuse_out_of_range(num_classes, self.labels, self.partner_labels)
+            raise
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> MixedTarget:
         """The same target on another device."""
@@ -149,8 +150,11 @@ def _expected(values_BK: Tensor, target: MixedTarget | Tensor) -> Tensor:
     if target.is_floating_point():
         _check_width(target, values_BK.shape[1])
         return (values_BK * target.to(values_BK.dtype)).sum(1)
-    with _explained(values_BK.shape[1], target):
+    try:
         return values_BK.gather(1, target[:, None]).squeeze(1)
+    except RuntimeError:
+        _refuse_out_of_range(values_BK.shape[1], target)
+        raise
 
 
 def _check_target(target: MixedTarget | Tensor, logits_BK: Tensor) -> MixedTarget | Tensor:
@@ -168,14 +172,9 @@ def _check_width(labels_BK: Tensor, num_classes: int) -> None:
         raise UsageError(f"The labels are distributions over {labels_BK.shape[1]} classes, not over {num_classes}.")
 
 
-@contextmanager
-def _explained(num_classes: int, *labels: Tensor) -> Iterator[None]:
-    """Turn torch's complaint about a label that is out of range into ours. Labels on a device are never looked at."""
-    try:
-        yield
-    except RuntimeError:
-        for part in labels:
-            if part.device.type == "cpu" and not (part.ge(0) & part.lt(num_classes)).all():
-                found = f"from {int(part.min())} to {int(part.max())}"
-                raise UsageError(f"Labels must be from 0 to {num_classes - 1}, not {found}.") from None
-        raise
+def _refuse_out_of_range(num_classes: int, *labels: Tensor) -> None:
+    """Called when torch has complained: labels that are right cost nothing, and a device is never waited for."""
+    for part in labels:
+        if part.device.type == "cpu" and not (part.ge(0) & part.lt(num_classes)).all():
+            found = f"from {int(part.min())} to {int(part.max())}"
+            raise UsageError(f"Labels must be from 0 to {num_classes - 1}, not {found}.") from None
