@@ -69,6 +69,18 @@ def test_bands_of_any_height_give_the_same_bits(plan, band, bands, layout, monke
     assert torch.equal(plan.apply(images), expected)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("plan", PLANS)
+def test_large_images_are_taken_otherwise_and_give_the_same_bits(plan, layout, monkeypatch) -> None:
+    images = torch.randn(4, 3, 5, 6).contiguous(memory_format=layout)
+    expected = plan.apply(images)
+    monkeypatch.setattr(pixels, "_GRAIN", 1)
+    mixed = plan.apply(images)
+    assert torch.equal(mixed, expected)
+    assert mixed.is_contiguous(memory_format=layout)
+    assert torch.equal(plan.apply(images.clone(), inplace=True), expected)
+
+
 def test_a_large_batch_is_taken_in_bands() -> None:
     images = torch.arange(2 * 512.0)[:, None].expand(-1, 1024).reshape(2, 1, 512, 1024).clone()
     assert len(list(pixels._bands(images))) == 2
