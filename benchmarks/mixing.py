@@ -1,7 +1,8 @@
 """What does mixing a batch cost? Ours beside torchvision's and timm's, interleaved in one run, on this machine's CPU.
 
 Every contender gives images and soft labels. Each has a batch of its own, and draws its own mixes: lambda is uniform,
-boxes are centred anywhere. In every round each contender runs once, in an order that changes from round to round.
+boxes are centred anywhere. In every round each contender has its turn, in an order that changes from round to round:
+one call on large images, ten calls in a row on small ones.
 
     python benchmarks/mixing.py             about two minutes
     python benchmarks/mixing.py --quick     about twenty seconds, rougher
@@ -26,6 +27,7 @@ from cutmix.mixing import CutMix, Cutout, Mixing, MixUp
 
 NUM_CLASSES = 100
 SHAPES = {"128x3x32x32": (128, 3, 32, 32), "64x3x224x224": (64, 3, 224, 224)}
+CALLS = {"128x3x32x32": 10, "64x3x224x224": 1}  # in a row
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 Mix = Callable[[Tensor, Tensor], object]
 
@@ -89,14 +91,13 @@ def measure(shape: str, layout: str, threads: int, seconds: float) -> list[Row]:
     while (now := time.perf_counter() - started) < seconds or not times[order[0]]:
         shuffle.shuffle(order)  # type: ignore[arg-type]
         for key in map(tuple, order):
-            batches[key].copy_(
-                first
-            )  # else blending in place would bring all images to their mean; also brings it near
+            batches[key].copy_(first)  # blended in place again and again, all images become their mean
             before = time.perf_counter()
-            calls[key](batches[key], labels)
+            for _ in range(CALLS[shape]):
+                calls[key](batches[key], labels)
             elapsed = time.perf_counter() - before
             if now > seconds / 3:
-                times[key].append(elapsed * 1e3)
+                times[key].append(elapsed / CALLS[shape] * 1e3)
     medians = {key: median(values) for key, values in times.items()}
     return [
         Row(*key, shape, layout, threads, value, value / medians[*key[:2], "ours", key[3]])

@@ -67,7 +67,8 @@ class Mixing(ABC):
             raise UsageError(f"Images must be a batch (B, C, H, W), not of shape {tuple(images_BCHW.shape)}.")
         labels = check_labels(labels, len(images_BCHW))
         plan = self.draw(images_BCHW.shape, rng, **given)
-        return plan.apply(images_BCHW, inplace=inplace), plan.targets(labels)
+        target = plan.targets(labels)
+        return plan.apply(images_BCHW, inplace=inplace), target
 
 
 def draw_shape(scope: Scope, shape: Sequence[int]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from cutmix.errors import UsageError
 from cutmix.mixing.boxes import Box
 
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-_BAND = 2**19  # elements that a processor's cache holds beside their copy
+_BAND = 2**20  # elements: few enough that their copy stays in the cache, and many enough to share among threads
 _GRAIN = 2**15  # elements from which on torch gives a copy to several threads
 
 
@@ -93,10 +93,10 @@ def _take(images: Tensor, order: Tensor) -> Tensor:
 
 def _paste_by_views(images: Tensor, box: Box, partners: NDArray[np.int64], inplace: bool) -> Tensor:
     mixed = images if inplace else images.clone()
-    old, windows = list(_bits(images)), _windows(box)
-    patches = [old[partner][window] for partner, window in zip(partners.tolist(), windows)]
-    if inplace:  # an image may be overwritten before it is read as a partner
-        patches = [patch.copy("K") for patch in patches]
+    old, windows, order = list(_bits(images)), _windows(box), partners.tolist()
+    patches = [old[partner][window] for partner, window in zip(order, windows)]
+    if inplace:  # a partner with a lower number will have been overwritten when its pixels are wanted
+        patches = [patch.copy("K") if partner < i else patch for i, (partner, patch) in enumerate(zip(order, patches))]
     for image, window, patch in zip(_bits(mixed), windows, patches):
         image[window] = patch
     return mixed
