@@ -15,7 +15,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -123,41 +122,37 @@ def plain_steps(name: str, workers: int) -> Iterator[None]:
 
 def our_steps(name: str, variant: str) -> Iterator[None]:
     """What ``cutmix train`` does, stepped by its own loop."""
+    import torch
+
     from cutmix.mixing import CutMix
-    from cutmix.training import loop, memory
+    from cutmix.training import loop
     from cutmix.training.display import Silent
     from cutmix.training.schedules import Constant
     from cutmix.training.settings import Settings
 
     if "no memory" in variant:
         loop.keep_large_blocks = lambda: False
-        assert memory.keep_large_blocks is not loop.keep_large_blocks
     settings = Settings(
         epochs=10**6,
         batch_size=NETWORKS[name][1],
         channels_last="contiguous" not in variant,
         compile="compiled" in variant,
     )
-    fit = loop._Fit(
+    fit = loop.Fit(
         network(name),
         made_up_data(),
-        CutMix(prob=0.5),
-        Constant(),
-        settings,
-        loop.make_accelerator(settings, cpu=True),
-        None,
-        None,
-        Silent(),
-        None,
+        mixing=CutMix(prob=0.5),
+        schedule=Constant(),
+        settings=settings,
+        accelerator=loop.make_accelerator(settings, cpu=True),
+        display=Silent(),
     )
     state = fit.state
-    import torch
-
     state.model.train()
     for epoch in itertools.count():
         state.epoch, state.step = epoch, 0
         state.sums_S4 = torch.zeros(fit.train.steps_per_epoch, 4)
-        for batch in fit.train.epoch(epoch):
+        for batch in map(fit.laid_out, fit.train.epoch(epoch)):
             state.sums_S4[state.step] = fit.train_step(batch, 0.1)
             state.step += 1
             fit.look(0.1, len(batch.labels_B), 0.0, 0.0)
@@ -220,12 +215,14 @@ def main() -> None:
         return
     import torch
 
-    print(f"{machine()}, torch {torch.__version__}, {args.threads} threads")
+    from cutmix.results import describe_machine
+
+    torch.set_num_threads(args.threads)
+    print(f"{describe_machine()}, torch {torch.__version__}")
     for name in NETWORKS if args.network == "all" else [args.network]:
         call, batch_size, count = NETWORKS[name]
         print(f"\n{call}, batches of {batch_size}, {count} steps a round, {args.rounds} rounds")
         seconds = measure(name, args.variants, args.rounds, count, args.threads)
-        base = statistics.median(seconds[args.variants[0]])
         for variant, times in seconds.items():
             middle = statistics.median(times)
             ratio = statistics.median(a / b for a, b in zip(seconds[args.variants[0]], times))
@@ -244,7 +241,6 @@ def main() -> None:
                     f"  {variant:<22} {row['ms_per_step']:7.1f} ms/step (min {row['min_ms']:7.1f})"
                     f"  {row['images_per_second']:7.1f} images/s   x {ratio:.2f}   {VARIANTS[variant]}"
                 )
-        assert base > 0
         shares = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in parts(name))
         print(f"  where our step's time goes: {shares}")
 
@@ -279,16 +275,6 @@ def measure(name: str, variants: list[str], rounds: int, count: int, threads: in
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     return seconds
-
-
-def machine() -> str:
-    """The processor's name and the number of cores."""
-    try:
-        with open("/proc/cpuinfo") as lines:
-            name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

@@ -350,7 +350,7 @@ def _draw(
 def _mark_best_and_last(axes: Axes, epochs: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
     if not len(errors):
         return
-    best = int(np.argmin(errors))
+    best = len(errors) - 1 - int(np.argmin(errors[::-1]))  # of equal ones the last, as in the official code
     axes.plot(epochs[best], errors[best], "o", markersize=6, markerfacecolor="white", markeredgecolor=COLOURS[1],
               markeredgewidth=1.6, linestyle="none",
               label=f"best on test set {errors[best]:.2f} (epoch {epochs[best]:.0f})")  # fmt: skip

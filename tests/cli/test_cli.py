@@ -73,6 +73,8 @@ def test_wrong_words_get_the_nearest_ones(capsys, words, said):
     ("words", "said"),
     [
         (["train"], "say what to train"),
+        (["train", "--resume", "--name", "typo"], "typo"),
+        (["train", "--data", "digits", "--checkpoint-steps", "-3"], "--checkpoint-steps must not be negative, got -3"),
         (["train", "small.digit"], "Did you mean 'small.digits'?"),
         (["train", "--data", "digits", "--mixing", "CutMax"], "unknown mixing 'CutMax'. Did you mean 'CutMix'?"),
         (["train", "--data", "digits", "--mixing", "CutMix(alpah=1)"], "Did you mean 'alpha'?"),
@@ -80,7 +82,7 @@ def test_wrong_words_get_the_nearest_ones(capsys, words, said):
         (["train", "--data", "digits", "--model", "ResNeet"], "Did you mean 'ResNet'?"),
         (["train", "--data", "digits", "--model", "ResNet(depth=3)"], "depth"),
         (["train", "--data", "digits", "--schedule", "Cosin"], "Did you mean 'Cosine'?"),
-        (["train", "--data", "digits", "--lr", "-1"], "lr must be positive, got -1.0"),
+        (["train", "--data", "digits", "--lr", "-1"], "lr must be positive and finite, got -1.0"),
         (["train", "--data", "digitz"], "Did you mean 'digits'?"),
         (["test", "nowhere.pth.tar"], "there is no checkpoint or run folder nowhere.pth.tar"),
         (["predict", "--checkpoint", "nowhere", "a.png"], "there is no checkpoint"),

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from cutmix.cli.official import recipe_of, test_main, test_parser, train_main, train_parser
+from cutmix.cli.official import OfficialDisplay, recipe_of, test_main, test_parser, train_main, train_parser
+from cutmix.training.display import BatchTested
+from cutmix.training.measure import Errors
 
 test_main.__test__ = False  # type: ignore[attr-defined]
 test_parser.__test__ = False  # type: ignore[attr-defined]
@@ -92,7 +94,7 @@ def test_training_and_testing_print_the_official_lines(root, tmp_path, capsys):
     number = r"\d+\.\d{%d}"
     meter = rf"{number % 4} \({number % 4}\)\t"
     time = rf"{number % 3} \({number % 3}\)\t"
-    errors = rf"Loss {meter}Top 1-err {meter}Top 5-err {meter}"
+    errors = rf"Loss {meter}Top 1-err {meter}Top 5-err {meter[:-2]}"
     wanted = [
         r"=> creating model 'resnet'",
         r"the number of model parameters: \d+",
@@ -107,6 +109,10 @@ def test_training_and_testing_print_the_official_lines(root, tmp_path, capsys):
     for pattern in wanted:
         assert any(re.fullmatch(pattern, line) for line in lines), pattern
     assert not any(re.match(r"Epoch: \[0/2\]\[1/3\]", line) for line in lines)  # print-freq 2
+    assert not any(line.endswith("\t") for line in lines)
+    order = ["Epoch: [0/2][0/3]", "Train Loss", "Test (on val set): [0/2]", "Test Loss", "Current best", "Epoch: [1/2]"]
+    places = [next(n for n, line in enumerate(lines) if part in line) for part in order]
+    assert places == sorted(places)
 
     best = tmp_path / "runs" / "small" / "model_best.pth.tar"
     checkpoint = torch.load(best, weights_only=True)
@@ -130,6 +136,22 @@ def test_an_official_run_is_resumed(root, capsys):
     assert "holds a run already. Add --resume" in capsys.readouterr().err
     assert train_main(f"{SMALL} --expname once --no-verbose --data-root {root} --resume".split()) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("Best accuracy")
+
+
+def test_the_best_of_earlier_epochs_is_remembered_on_resume(capsys):
+    display = OfficialDisplay(verbose=False, print_freq=1)
+    record = {"epoch": 3, "test_error_top1": 40.0, "test_error_top5": 9.0, "test_loss": 1.0}
+    display.epoch(record, {"test_error_top1": 30.0, "test_error_top5": 8.0}, 3)
+    assert capsys.readouterr().out.splitlines()[-1] == "Current best accuracy (top-1 and 5 error): 30.0 8.0"
+
+
+def test_the_time_of_a_test_does_not_count_the_training_before_it(capsys):
+    display = OfficialDisplay(verbose=True, print_freq=1)
+    display.tested -= 1000  # as after long training
+    display.trained(0, 2, Errors(1.0, 50.0, 5.0, 10))
+    display.test_step(BatchTested(0, 2, 0, 1, torch.tensor([2.0, 1.0, 2.0, 2.0])))
+    time = re.search(r"Time (\S+)", capsys.readouterr().out.splitlines()[-1])
+    assert float(time[1]) < 10
 
 
 @pytest.mark.parametrize(

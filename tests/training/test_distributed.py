@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cutmix.training.checkpoint import load_checkpoint
+
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
 
 
@@ -24,7 +26,7 @@ def torchrun(*words: str) -> None:
 @pytest.mark.slow
 def test_two_processes_are_one(tiny_arrays, tmp_path):
     script = Path(__file__).with_name("two_processes.py")
-    torchrun(str(script), str(tiny_arrays), str(tmp_path / "two.pt"))
+    torchrun(str(script), str(tiny_arrays), str(tmp_path / "two.pt"), str(tmp_path / "runs"))
     two = torch.load(tmp_path / "two.pt", weights_only=True)
     spec = importlib.util.spec_from_file_location("two_processes", script)
     module = importlib.util.module_from_spec(spec)
@@ -34,6 +36,14 @@ def test_two_processes_are_one(tiny_arrays, tmp_path):
     for name, tensor in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], tensor, rtol=1e-4, atol=1e-6, msg=name)
     assert two["record"] == pytest.approx(one["record"], rel=1e-4)
+
+    whole, stopped = (load_checkpoint(tmp_path / "runs" / name / "last.pth.tar") for name in ("whole", "stopped"))
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, stopped["state_dict"][name]), name
+    for records in zip(whole["cutmix"]["run"]["history"], stopped["cutmix"]["run"]["history"]):
+        first, second = ({k: v for k, v in r.items() if "second" not in k} for r in records)
+        assert first == second
+    assert whole["cutmix"]["processes"] == 2
 
 
 @pytest.mark.slow

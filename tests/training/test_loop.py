@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cutmix.data import CropFlip, load_data, train_batches
+from cutmix.data import CropFlip, load_data, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import CutMix, NoMixing
 from cutmix.training.display import Silent, StepInfo
@@ -117,6 +117,93 @@ def test_clipping_bounds_the_step(data):
     one = settings(epochs=1, batch_size=48, clip_norm=0.01, momentum=0.0, nesterov=False, weight_decay=0.0, lr=1.0)
     fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=one)
     assert float((weights(model) - before).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_label_smoothing_is_in_the_loss_once(data):
+    smooth, plain = linear(), linear()
+    one = settings(epochs=1, batch_size=48, momentum=0.0, nesterov=False, weight_decay=0.0, label_smoothing=0.3)
+    state = fit(smooth, data, mixing=NoMixing(), schedule=Constant(), settings=one)
+    images, labels, _ = next(train_batches(data, batch_size=48, seed=0).epoch(0))
+    loss = F.cross_entropy(plain(images), labels, label_smoothing=0.3)
+    assert state.history[0]["train_loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
+    loss.backward()
+    with torch.no_grad():
+        for p in plain.parameters():
+            p -= 0.1 * p.grad
+    torch.testing.assert_close(weights(smooth), weights(plain), rtol=1e-5, atol=1e-6)
+
+
+def test_the_test_loss_is_the_mean_over_the_test_images(data):
+    model = linear()
+    state = fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=settings(epochs=1))
+    images, labels, _ = next(iter(test_batches(data, batch_size=18)))
+    with torch.no_grad():
+        logits = model(images)
+    assert state.history[0]["test_loss"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
+    wrong = (logits.argmax(1) != labels).float().mean()
+    assert state.history[0]["test_error_top1"] == pytest.approx(100 * float(wrong), abs=1e-4)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_images_and_weights_are_in_the_layout_asked_for(data, channels_last):
+    wanted = torch.channels_last if channels_last else torch.contiguous_format
+    seen = []
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = linear()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images.is_contiguous(memory_format=wanted))
+            return self.net(images)
+
+    model = Watched()
+    fit(model, data, mixing=CutMix(), schedule=Constant(), settings=settings(epochs=1, channels_last=channels_last))
+    assert len(seen) == 7  # five steps and two test batches
+    assert all(seen)
+    assert model.net[0].weight.is_contiguous(memory_format=wanted)
+
+
+class Kept:
+    """A keeper that remembers."""
+
+    def __init__(self) -> None:
+        self.saved = []
+
+    def resume(self, state, accelerator) -> None:
+        pass
+
+    def first_batch(self, images_BCHW, target) -> None:
+        pass
+
+    def save(self, state, accelerator) -> None:
+        self.saved.append((state.epoch, state.step))
+
+    def how_to_go_on(self) -> str:
+        return "go on"
+
+
+class TooLongAStep(nn.Module):
+    """Its loss is finite, and its gradient infinite, at the third step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.calls = linear(), 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        logits = self.net(images)
+        if self.training and self.calls == 3:
+            logits.register_hook(lambda gradient: gradient * float("inf"))
+        return logits
+
+
+def test_weights_that_are_no_numbers_are_never_kept(data):
+    keeper, way = Kept(), {"mixing": NoMixing(), "schedule": Constant(), "settings": settings()}
+    with pytest.raises(CutmixError, match=r"a weight after step 3 of epoch 1 is nan.*go on"):
+        fit(TooLongAStep(), data, **way, keeper=keeper, checkpoint_steps=1)
+    assert keeper.saved == [(0, 1), (0, 2)]
 
 
 class Poisoned(nn.Module):

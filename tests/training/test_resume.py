@@ -115,6 +115,23 @@ def test_signals_save_and_say_how_to_go_on(tiny_arrays, tmp_path, epoch, step, s
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"momentum": 0.0, "nesterov": False},
+        {"accumulation": 3, "clip_norm": 0.5, "channels_last": False},
+        {"amp": "bf16", "ema": 0.7, "mixing": "MixUp(prob=0.6)"},
+    ],
+)
+def test_every_kind_of_training_resumes(tiny_arrays, tmp_path, changes):
+    wanted = recipe(tiny_arrays, epochs=2, **changes)
+    train(wanted, name="whole", runs=tmp_path, cpu=True)
+    with pytest.raises(Interrupted):
+        train(wanted, name="stopped", runs=tmp_path, cpu=True, display=StopAt(1, 2, signal.SIGTERM))
+    train(wanted, name="stopped", runs=tmp_path, cpu=True, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
 def test_a_damaged_last_checkpoint_is_passed_over(tiny_arrays, tmp_path):
     wanted = recipe(tiny_arrays, epochs=3)
     train(wanted, name="whole", runs=tmp_path, cpu=True)
@@ -166,7 +183,7 @@ def test_other_data_is_refused(tiny_arrays, tmp_path):
     with np.load(tiny_arrays / "train.npz") as old:
         fewer = {name: old[name][:45] if name != "classes" else old[name] for name in old.files}
     np.savez(tiny_arrays / "train.npz", **fewer)
-    with pytest.raises(UsageError, match="train_images was 48, is 45"):
+    with pytest.raises(UsageError, match="its train images was 48, is 45"):
         train(wanted, name="run", runs=tmp_path, cpu=True, resume=True)
 
 

@@ -47,7 +47,16 @@ def test_cosine_starts_at_its_peak_after_the_warmup():
     assert Cosine(warmup=2).factor(11, 0, 5, 20) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("bad", [lambda: Steps(at=(0.5, 1.0)), lambda: Steps(at=(0,)), lambda: Every(0)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: Steps(at=(0.5, 1.0)),
+        lambda: Steps(at=(0,)),
+        lambda: Every(0),
+        lambda: Cosine(floor=-3),
+        lambda: Constant(warmup=-2),
+    ],
+)
 def test_impossible_schedules_are_refused(bad):
     with pytest.raises(UsageError):
         bad()

@@ -10,6 +10,7 @@ from cutmix.training.settings import Settings
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("batch_size", -3, "batch_size must be at least 1"),
         ("lr", 0.0, "lr must be positive"),
+        ("lr", float("inf"), "lr must be positive and finite"),
         ("lr", float("nan"), "lr must be positive"),
         ("momentum", -0.1, "momentum must not be negative"),
         ("momentum", 0.0, "Nesterov"),

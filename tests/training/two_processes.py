@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +12,10 @@ from torch import nn
 
 from cutmix.data import load_data
 from cutmix.mixing import NoMixing
+from cutmix.recipes import start
+from cutmix.recipes.recipe import Recipe
+from cutmix.training.display import Silent, StepInfo
+from cutmix.training.interrupt import Interrupted
 from cutmix.training.loop import fit, make_accelerator
 from cutmix.training.schedules import Constant
 from cutmix.training.settings import Settings
@@ -45,8 +51,38 @@ def train(folder: Path) -> dict:
     }
 
 
+class StopAt(Silent):
+    """Sends SIGTERM to this process, the first of the two, at one step."""
+
+    def wants_step(self, step: int, steps: int) -> bool:
+        return True
+
+    def step(self, info: StepInfo) -> None:
+        if (info.epoch, info.step) == (1, 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stop_and_resume(folder: Path, runs: Path) -> None:
+    """The same run twice, with batch norm and a moving average: whole, and stopped within an epoch and resumed."""
+    recipe = Recipe(
+        data=f"arrays:{folder}",
+        model="ResNet(depth=8, bottleneck=False)",
+        mixing="CutMix(prob=0.5)",
+        epochs=2,
+        batch_size=10,
+        lr=0.05,
+        ema=0.8,
+    )
+    start.train(recipe, name="whole", runs=runs, cpu=True)
+    try:
+        start.train(recipe, name="stopped", runs=runs, cpu=True, display=StopAt())
+    except Interrupted:
+        start.train(recipe, name="stopped", runs=runs, cpu=True, resume=True)
+
+
 if __name__ == "__main__":
     out = train(Path(sys.argv[1]))
     if out["main"]:
         torch.save(out, sys.argv[2])
+    stop_and_resume(Path(sys.argv[1]), Path(sys.argv[3]))
     torch.distributed.destroy_process_group()

@@ -8,6 +8,7 @@ can be resumed; and it follows from a seed. "Accuracy" in the printed lines mean
 from __future__ import annotations
 
 import argparse
+import atexit
 import shlex
 import sys
 import time
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cutmix.cli import Parser, explain
+from cutmix.cli.train import first_process, leave_processes
 from cutmix.errors import UsageError
 from cutmix.recipes.recipe import Recipe
-from cutmix.training.display import Silent, StepInfo, TestInfo
+from cutmix.training.display import BatchTested, Silent, StepInfo
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from cutmix.training.measure import Errors
 
 DATASETS = ("cifar10", "cifar100", "imagenet")
 OFFICIAL_NAMES = {"last.pth.tar": "checkpoint.pth.tar", "best.pth.tar": "model_best.pth.tar"}
@@ -132,22 +136,25 @@ class Meters:
             meter.add(value, images)
 
     def __str__(self) -> str:
-        return "".join(f"{name} {meter}\t" for name, meter in {**self.times, **self.numbers}.items())
+        return "\t".join(f"{name} {meter}" for name, meter in {**self.times, **self.numbers}.items())
 
 
 class OfficialDisplay(Silent):
     """Prints the lines of the official code."""
 
-    def __init__(self, verbose: bool, print_freq: int) -> None:
-        self.verbose, self.print_freq = verbose, max(print_freq, 1)
+    def __init__(self, verbose: bool, print_freq: int, folder: Path | None = None) -> None:
+        self.verbose, self.print_freq, self.folder = verbose, max(print_freq, 1), folder
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
         self.train_meters, self.test_meters = Meters("Time", "Data"), Meters("Time")
         self.tested = time.perf_counter()
-        self.best = (100.0, 100.0)
 
     def introduce(self, text: str, model: nn.Module, arch: str) -> None:
+        if self.folder is not None:
+            link_official_names(self.folder)
         print(f"=> creating model '{arch}'")
-        print(model)
-        print("the number of model parameters:", sum(p.numel() for p in model.parameters()), flush=True)
+        print_network(model)
 
     def wants_step(self, step: int, steps: int) -> bool:
         return self.verbose
@@ -160,7 +167,7 @@ class OfficialDisplay(Silent):
             where = f"Epoch: [{info.epoch}/{info.epochs}][{info.step}/{info.steps}]"
             print(f"{where}\tLR: {info.lr:.6f}\t{self.train_meters}", flush=True)
 
-    def test_step(self, info: TestInfo) -> None:
+    def test_step(self, info: BatchTested) -> None:
         if self.verbose:
             self.print_test(f"[{info.epoch}/{info.epochs}][{info.step}/{info.steps}]", info.step, info.sums_4)
 
@@ -168,23 +175,35 @@ class OfficialDisplay(Silent):
         """One line of a test, if it is due."""
         loss, top1, top5, images = sums_4.tolist()
         now = time.perf_counter()
-        errors = (100 * (1 - top1 / images), 100 * (1 - top5 / images))
+        errors = (100 * (images - top1) / images, 100 * (images - top5) / images)
         self.test_meters.add(int(images), now - self.tested, loss / images, *errors)
         self.tested = now
         if step % self.print_freq == 0:
             print(f"Test (on val set): {where}\t{self.test_meters}", flush=True)
 
-    def epoch(self, record: dict[str, Any], epochs: int) -> None:
-        where = f"* Epoch: [{record['epoch'] - 1}/{epochs}]\t "
-        train = (record["train_error"], record["train_error_top5"], "Train Loss", record["train_loss"])
-        test = (record["test_error_top1"], record["test_error_top5"], "Test Loss", record["test_loss"])
-        for top1, top5, name, loss in (train, test):
-            print(f"{where}Top 1-err {top1:.3f}  Top 5-err {top5:.3f}\t {name} {loss:.3f}")
-        if test[0] <= self.best[0]:
-            self.best = (test[0], test[1])
-        print("Current best accuracy (top-1 and 5 error):", *self.best, flush=True)
-        self.train_meters, self.test_meters = Meters("Time", "Data"), Meters("Time")
+    def trained(self, epoch: int, epochs: int, errors: Errors) -> None:
+        print_summary(epoch, epochs, errors.top1, errors.top5, "Train Loss", errors.loss)
         self.tested = time.perf_counter()
+
+    def epoch(self, record: dict[str, Any], best: dict[str, Any], epochs: int) -> None:
+        errors = (record["test_error_top1"], record["test_error_top5"])
+        print_summary(record["epoch"] - 1, epochs, *errors, "Test Loss", record["test_loss"])
+        print(
+            "Current best accuracy (top-1 and 5 error):", best["test_error_top1"], best["test_error_top5"], flush=True
+        )
+        self.start_epoch()
+
+
+def print_network(model: nn.Module) -> None:
+    """The network and its size."""
+    print(model)
+    print("the number of model parameters:", sum(p.numel() for p in model.parameters()), flush=True)
+
+
+def print_summary(epoch: int, epochs: int, top1: float, top5: float, name: str, loss: float) -> None:
+    """The line after an epoch's training, and after its test."""
+    where = f"* Epoch: [{epoch}/{epochs}]\t "
+    print(f"{where}Top 1-err {top1:.3f}  Top 5-err {top5:.3f}\t {name} {loss:.3f}", flush=True)
 
 
 def train_main(argv: Sequence[str] | None = None) -> int:
@@ -194,8 +213,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
         recipe = recipe_of(args)
         from cutmix.recipes.start import train
 
-        folder = Path("runs") / args.expname
-        link_official_names(folder)
+        atexit.register(leave_processes)
         result = train(
             recipe,
             name=args.expname,
@@ -203,10 +221,13 @@ def train_main(argv: Sequence[str] | None = None) -> int:
             resume=args.resume,
             workers=args.workers,
             cpu=args.cpu,
-            display=OfficialDisplay(args.verbose, args.print_freq),
+            display=OfficialDisplay(args.verbose, args.print_freq, Path("runs") / args.expname),
             command=shlex.join(["python", *sys.argv]),
         )
-        print("Best accuracy (top-1 and 5 error):", result["test_error_top1_best"], result["test_error_top5_best"])
+        if first_process():
+            print("Best accuracy (top-1 and 5 error):", result["test_error_top1_best"], result["test_error_top5_best"])
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:
         if args.debug:
             raise
@@ -216,7 +237,6 @@ def train_main(argv: Sequence[str] | None = None) -> int:
 
 def link_official_names(folder: Path) -> None:
     """Let the official names of the two checkpoints lead to ours, where the file system has links."""
-    folder.mkdir(parents=True, exist_ok=True)
     for ours, official in OFFICIAL_NAMES.items():
         link = folder / official
         if not link.is_symlink() and not link.exists():
@@ -238,9 +258,8 @@ def test_main(argv: Sequence[str] | None = None) -> int:
         print(f"=> creating model '{args.net_type}'")
         print(f"=> loading checkpoint '{args.pretrained}'")
         trained = load_trained(args.pretrained, model=call)
-        print(trained.model)
-        print("the number of model parameters:", sum(p.numel() for p in trained.model.parameters()))
-        print(f"=> loaded checkpoint '{args.pretrained}'", flush=True)
+        print(f"=> loaded checkpoint '{args.pretrained}'")
+        print_network(trained.model)
         display = OfficialDisplay(args.verbose, args.print_freq)
 
         def watch(step: int, steps: int, sums_4: Tensor) -> None:
@@ -257,6 +276,8 @@ def test_main(argv: Sequence[str] | None = None) -> int:
             watch=watch,
         )
         print("Accuracy (top-1 and 5 error):", errors.top1, errors.top5)
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:
         if args.debug:
             raise

@@ -11,6 +11,8 @@ import argparse
 import json
 from pathlib import Path
 
+from cutmix.cli.train import first_process
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_arguments(parser)
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     errors = test_trained(
         trained, args.data, args.data_root, batch_size=args.batch_size, workers=args.workers, cpu=args.cpu
     )
+    if not first_process():
+        return 0
     if args.json:
         result: dict[str, object] = {"checkpoint": trained.source, "model": trained.model_call, "data": errors.data}
         result |= {"test_error_top1": errors.top1, "test_error_top5": errors.top5, "test_loss": errors.loss}

@@ -12,6 +12,8 @@ Several devices: torchrun --nproc_per_node 2 -m cutmix train RECIPE
 from __future__ import annotations
 
 import argparse
+import atexit
+import os
 import shlex
 import sys
 from dataclasses import fields
@@ -79,20 +81,22 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
 def run(args: argparse.Namespace) -> int:
     from cutmix.errors import UsageError
 
-    if args.recipe is None and args.data is None and not (args.resume and args.name):
-        raise UsageError(
-            "say what to train: a recipe (cutmix list recipes) or --data, e.g. cutmix train --data folder:PATH"
-        )
+    if args.recipe is None and args.data is None:
+        if not (args.resume and args.name):
+            raise UsageError(
+                "say what to train: a recipe (cutmix list recipes) or --data, e.g. cutmix train --data folder:PATH"
+            )
+        args.recipe = str(args.runs / args.name)  # the run's own recipe
+    if args.checkpoint_steps < 0:
+        raise UsageError(f"--checkpoint-steps must not be negative, got {args.checkpoint_steps}")
     recipe = read_recipe(args)
-    folder = Path(args.recipe) if args.recipe and Path(args.recipe).is_dir() else None
-    if args.resume and folder and not args.name:
-        args.runs, args.name = folder.parent, folder.name
-    if args.resume and args.recipe is None and (args.runs / args.name / "recipe.json").exists() and args.data is None:
-        recipe = Recipe.read(args.runs / args.name).but(**given_settings(args))
+    if args.resume and not args.name and Path(args.recipe or "").is_dir():
+        args.runs, args.name = Path(args.recipe).parent, Path(args.recipe).name
 
     from cutmix.recipes.start import train
     from cutmix.training.display import Console, Silent
 
+    atexit.register(leave_processes)
     result = train(
         recipe,
         name=args.name,
@@ -106,8 +110,22 @@ def run(args: argparse.Namespace) -> int:
         display=Silent() if args.quiet else Console(),
         command=shlex.join(["cutmix", *sys.argv[1:]]),
     )
-    print_result(result)
+    if first_process():
+        print_result(result)
     return 0
+
+
+def leave_processes() -> None:
+    """Take leave of the other processes, where there are any."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def first_process() -> bool:
+    """Whether this is the one of several processes that speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def print_result(result: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def parse_call(text: str) -> Call:
     """
     try:
         return _call(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, TypeError) as error:
         raise UsageError(
             f"cannot read {text!r} as a constructor call such as CutMix(alpha=1.0, prob=0.5): "
             f"{error.msg if isinstance(error, SyntaxError) else error}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from cutmix.errors import CutmixError, UsageError, nearest
+from cutmix.errors import UsageError, nearest
 from cutmix.training.settings import Settings, setting
 
 AUTO = ""
@@ -68,11 +68,3 @@ def _checked(name: str, value: Any) -> Any:
     if type(value) is not kind:
         raise UsageError(f"{name} must be a {kind.__name__}, got {value!r}")
     return value
-
-
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write ``recipe`` as JSON, for ``cutmix train`` to read."""
-    try:
-        path.write_text(json.dumps(recipe.as_dict(), indent=2) + "\n")
-    except OSError as error:
-        raise CutmixError(f"cannot write {path}: {error.strerror}") from error

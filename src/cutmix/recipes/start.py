@@ -66,6 +66,7 @@ def train(
         display=shown,
         tensorboard=tensorboard,
         command=command,
+        processes=accelerator.num_processes,
     )
     shown.introduce(
         introduction(parts, folder[0], str(accelerator.device), accelerator.num_processes), parts.model, arch
@@ -88,7 +89,6 @@ def train(
         device=describe_machine(str(accelerator.device)),
         version=code_version(),
     )
-    accelerator.end_training()
     return {**result, "folder": str(folder[0])}
 
 

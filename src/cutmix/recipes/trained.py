@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cutmix.data import Data
+    from cutmix.models.checkpoints import Weights
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 Triple: TypeAlias = tuple[float, float, float]
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Trained:
     mean: Triple | None = None
     std: Triple | None = None
     image_size: int | None = None
+    fingerprint: str | None = None
+    """Of the data that it was trained on."""
 
     @property
     def num_classes(self) -> int:
@@ -65,11 +67,9 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         if source.partition(".")[0] in LIBRARIES:
             return _pretrained(source)
         raise UsageError(f"there is no checkpoint or run folder {source}")
-    if path.is_dir():
-        path = _checkpoint_of_run(path, best)
     from cutmix.models.checkpoints import guess_model, load_weights, read_weights
 
-    weights = read_weights(path)
+    path, weights = _read_run(path, best) if path.is_dir() else (path, read_weights(path))
     about = weights.cutmix
     call = model or about.get("model") or guess_model(weights.state_dict)
     if not call:
@@ -79,31 +79,59 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
     network = make_model(parse_call(call))
     load_weights(network, weights, source=str(path))
     network.eval()
+    if "classes" not in about:
+        return Trained(network, call, str(path), **_usual_input(network))
     return Trained(
         network,
         call,
         str(path),
-        data=about.get("data"),
-        classes=tuple(about["classes"]) if "classes" in about else None,
-        mean=tuple(about["mean"]) if "mean" in about else None,
-        std=tuple(about["std"]) if "std" in about else None,
-        image_size=about.get("image_size"),
+        data=about["data"],
+        classes=tuple(about["classes"]),
+        mean=tuple(about["mean"]),
+        std=tuple(about["std"]),
+        image_size=about["image_size"],
+        fingerprint=about["fingerprint"],
     )
 
 
-def _checkpoint_of_run(folder: Path, best: bool) -> Path:
+def _read_run(folder: Path, best: bool) -> tuple[Path, Weights]:
+    """The run's newest checkpoint that can be read, or its best one."""
+    from cutmix.models.checkpoints import read_weights
     from cutmix.training.run import BEST, LAST, PREVIOUS
 
     names = [BEST] if best else [LAST, PREVIOUS]
     found = [folder / name for name in names if (folder / name).exists()]
     if not found:
         raise UsageError(f"{folder} holds no checkpoint ({' or '.join(names)})")
-    return found[0]
+    for path in found[:-1]:
+        try:
+            return path, read_weights(path)
+        except CutmixError:  # the one before it will do
+            continue
+    return found[-1], read_weights(found[-1])
 
 
 def _pretrained(source: str) -> Trained:
     network = make_model(parse_call(source)).eval()
-    return Trained(network, source, source, data="imagenet", mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=224)
+    return Trained(network, source, source, data="imagenet", **_usual_input(network))
+
+
+def _usual_input(network: nn.Module) -> dict[str, Any]:
+    """Size and constants of the input of a network whose file does not say them.
+
+    Those of the official code for our networks, those that timm notes for its own, and ImageNet's for the rest.
+    """
+    from cutmix.data import IMAGENET_MEAN, IMAGENET_STD
+    from cutmix.data.cifar import MEAN, STD
+
+    if getattr(network, "stem", None) == "cifar":
+        return {"mean": MEAN, "std": STD, "image_size": 32}
+    noted: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    return {
+        "mean": tuple(noted.get("mean", IMAGENET_MEAN)),
+        "std": tuple(noted.get("std", IMAGENET_STD)),
+        "image_size": noted.get("input_size", (3, 224, 224))[-1],
+    }
 
 
 @dataclass(frozen=True)
@@ -134,7 +162,7 @@ def test_trained(
             hits, images).
 
     Raises:
-        UsageError: no data set is known, or its classes are not the network's.
+        UsageError: no data set is known, it has changed since the training, or its classes are not the network's.
     """
     from cutmix.data import load_data, test_batches
     from cutmix.training.loop import make_accelerator
@@ -145,6 +173,11 @@ def test_trained(
     if spec is None:
         raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
     loaded = as_trained(trained, load_data(spec, data_root, image_size=trained.image_size))
+    if data is None and trained.fingerprint not in (None, loaded.fingerprint):
+        raise UsageError(
+            f"{spec} is not what it was when {trained.source} was trained: images that are tests now may have been "
+            f"trained on. To test on it all the same, name it: --data {spec}"
+        )
     accelerator = make_accelerator(Settings(), cpu=cpu)
     batches = test_batches(
         loaded,
@@ -219,6 +252,7 @@ def predict(
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     model = trained.model.to(device).eval()
     names = trained.classes or tuple(f"class {number}" for number in range(trained.num_classes))
+    drawn: set[Path] = set()
     for path in paths:
         try:
             shown, image_1CHW = _prepared(path, trained)
@@ -236,17 +270,26 @@ def predict(
         if cam_folder is not None:
             from cutmix.pictures import cam_overlay
 
-            cam_folder.mkdir(parents=True, exist_ok=True)
-            picture = cam_folder / f"{path.stem}-cam.png"
+            picture = _free(cam_folder, path.stem, drawn)
             cam_overlay(shown, cam_HW, picture, caption=f"{path.name}: {classes[0][0]}", probabilities=list(classes))
         yield Guess(path, classes, picture)
 
 
+def _free(folder: Path, stem: str, taken: set[Path]) -> Path:
+    """A file name of its own for each picture, also where folders hold pictures of the same name."""
+    tries = (folder / f"{stem}-cam{f'-{number}' if number > 1 else ''}.png" for number in count(1))
+    path = next(path for path in tries if path not in taken)
+    taken.add(path)
+    return path
+
+
 def picture_files(paths: Iterable[Path]) -> Iterator[Path]:
     """The files named, and the picture files within the folders named."""
+    from cutmix.data import PHOTO_SUFFIXES
+
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES)
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES)
             if not inside:
                 raise UsageError(f"there are no pictures in {path}")
             yield from inside
@@ -258,7 +301,7 @@ def picture_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 def _prepared(path: Path, trained: Trained) -> tuple[Any, Tensor]:
     """The picture as the network sees it: uint8 HWC to show, and normalised 1CHW to feed."""
-    from cutmix.data import prepare_photo, read_photo
+    from cutmix.data import IMAGENET_MEAN, IMAGENET_STD, prepare_photo, read_photo
     from cutmix.pictures import denormalise
 
     mean, std = trained.mean or IMAGENET_MEAN, trained.std or IMAGENET_STD

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from cutmix.training.measure import Errors
+
 
 @dataclass(frozen=True)
 class StepInfo:
@@ -29,7 +31,7 @@ class StepInfo:
 
 
 @dataclass(frozen=True)
-class TestInfo:
+class BatchTested:
     """One batch of a test. ``sums_4`` (loss, top-1 hits, top-5 hits, images) is on the device: reading it waits."""
 
     epoch: int
@@ -51,9 +53,11 @@ class Display(Protocol):
 
     def step(self, info: StepInfo) -> None: ...
 
-    def test_step(self, info: TestInfo) -> None: ...
+    def trained(self, epoch: int, epochs: int, errors: Errors) -> None: ...
 
-    def epoch(self, record: dict[str, Any], epochs: int) -> None: ...
+    def test_step(self, info: BatchTested) -> None: ...
+
+    def epoch(self, record: dict[str, Any], best: dict[str, Any], epochs: int) -> None: ...
 
     def say(self, text: str) -> None: ...
 
@@ -75,10 +79,13 @@ class Silent:
     def step(self, info: StepInfo) -> None:
         pass
 
-    def test_step(self, info: TestInfo) -> None:
+    def trained(self, epoch: int, epochs: int, errors: Errors) -> None:
         pass
 
-    def epoch(self, record: dict[str, Any], epochs: int) -> None:
+    def test_step(self, info: BatchTested) -> None:
+        pass
+
+    def epoch(self, record: dict[str, Any], best: dict[str, Any], epochs: int) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -124,11 +131,11 @@ class Console(Silent):
             position = f"{label} step {info.step + 1}/{info.steps}"
             self.say(f"{position}  lr {info.lr:.4g}  loss {info.loss:.4f}  {rate:.0f} images/s")
 
-    def test_step(self, info: TestInfo) -> None:
+    def test_step(self, info: BatchTested) -> None:
         if self.live and self.wants_step(info.step, info.steps):
             self._advance(f"test {info.epoch + 1}/{info.epochs}", info.step, info.steps, "")
 
-    def epoch(self, record: dict[str, Any], epochs: int) -> None:
+    def epoch(self, record: dict[str, Any], best: dict[str, Any], epochs: int) -> None:
         self._looked = time.monotonic()
         self.say(
             f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}  lr {record['lr']:.4g}"

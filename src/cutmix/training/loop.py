@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from cutmix.data import Batch, Data, TestBatches, TrainBatches, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import MixedTarget, Mixing, mixed_cross_entropy
-from cutmix.training.display import Display, Silent, StepInfo, TestInfo
+from cutmix.training.display import BatchTested, Display, Silent, StepInfo
 from cutmix.training.interrupt import Interrupted, StopSignals
-from cutmix.training.measure import Errors, mixed_hits, reduce_errors, test_errors
+from cutmix.training.measure import Errors, errors_from, mixed_hits, percent_wrong, test_errors
 from cutmix.training.memory import keep_large_blocks
 from cutmix.training.optim import make_ema, make_optimizer, set_lr
 from cutmix.training.schedules import Schedule
@@ -83,7 +83,10 @@ def fit(
 ) -> State:
     """Train ``model`` on ``data.train``, testing on ``data.test`` after each epoch.
 
-    The result is a pure function of the arguments: every draw follows from (seed, epoch, step or sample, rank).
+    The result is a pure function of the arguments: every draw follows from (seed, epoch, step or sample, rank). A run
+    that was stopped and resumed therefore ends with the same weights, to the last bit with one or two processes on the
+    CPU. With more, and on devices whose algorithms vary, it is the same to rounding: DDP regroups its gradients after
+    the first step of a process, and a sum of three or more depends on the order.
 
     Args:
         augment: a transform of ``cutmix.data``; None for the one that the paper uses for such data.
@@ -101,30 +104,48 @@ def fit(
     """
     accelerator = accelerator or make_accelerator(settings)
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    fitting = Fit(
+        model,
+        data,
+        mixing=mixing,
+        schedule=schedule,
+        settings=settings,
+        accelerator=accelerator,
+        augment=augment,
+        keeper=keeper,
+        display=display or Silent(),
+        workers=workers,
+        checkpoint_steps=checkpoint_steps,
+    )
     with StopSignals() as signals, torch.random.fork_rng(devices=devices):
-        return _Fit(
-            model, data, mixing, schedule, settings, accelerator, augment, keeper, display or Silent(), workers
-        ).run(signals, checkpoint_steps)
+        return fitting.run(signals)
 
 
-class _Fit:
-    """One call of :func:`fit`."""
+class Fit:
+    """One call of :func:`fit`, whose arguments it takes."""
 
     def __init__(
         self,
         model: nn.Module,
         data: Data,
+        *,
         mixing: Mixing,
         schedule: Schedule,
         settings: Settings,
         accelerator: Accelerator,
-        augment: Any,
-        keeper: Keeper | None,
+        augment: Any = None,
+        keeper: Keeper | None = None,
         display: Display,
-        workers: int | None,
+        workers: int | None = None,
+        checkpoint_steps: int = 0,
     ) -> None:
+        if checkpoint_steps < 0:
+            raise UsageError(f"checkpoint_steps must not be negative, got {checkpoint_steps}")
         self.mixing, self.schedule, self.settings = mixing, schedule, settings
         self.accelerator, self.keeper, self.display = accelerator, keeper, display
+        self.checkpoint_steps = checkpoint_steps
+        self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.on_cpu = accelerator.device.type == "cpu"
         _prepare_process(accelerator, settings)
         place = {
             "device": accelerator.device,
@@ -135,30 +156,62 @@ class _Fit:
         size = settings.batch_size
         self.train: TrainBatches = train_batches(data, batch_size=size, seed=settings.seed, augment=augment, **place)
         self.test: TestBatches = test_batches(data, batch_size=size, **place)
-        self.state = _make_state(model, settings, accelerator)
-        self.on_cpu = accelerator.device.type == "cpu"
+        self.state = _make_state(model, settings, accelerator, self.layout)
 
-    def run(self, signals: StopSignals, checkpoint_steps: int) -> State:
-        state, keeper = self.state, self.keeper
-        if keeper:
-            keeper.resume(state, self.accelerator)
-        while state.epoch < self.settings.epochs:
-            train, seconds, rate = self.train_epoch(signals, checkpoint_steps)
+    def run(self, signals: StopSignals) -> State:
+        """Train, from where the keeper resumes to the last epoch."""
+        state, epochs = self.state, self.settings.epochs
+        if self.keeper:
+            self.keeper.resume(state, self.accelerator)
+        while state.epoch < epochs:
+            train, seconds, rate = self.train_epoch(signals)
+            self.display.trained(state.epoch, epochs, train)
             started = time.perf_counter()
-            test = test_errors(state.tested_model, self.test, self.accelerator, self.watch_test)
+            batches = (self.laid_out(batch) for batch in self.test)
+            test = test_errors(self.tested_model(), batches, self.accelerator, self.watch_test)
             self.refuse_infinite(test.loss, "the test loss after this epoch")
             times = {"images_per_second": rate, "seconds": seconds, "test_seconds": time.perf_counter() - started}
             state.history.append({**self.record(train, test), **times})
             state.epoch, state.step, state.sums_S4 = state.epoch + 1, 0, None
-            if keeper:
-                keeper.save(state, self.accelerator)
-            self.display.epoch(state.history[-1], self.settings.epochs)
-            if self.asked_to_stop(signals) and state.epoch < self.settings.epochs:
+            self.save()
+            assert state.best is not None
+            self.display.epoch(state.history[-1], state.best, epochs)
+            if state.epoch < epochs and self.asked_to_stop(signals):
                 self.stop(signals)
         self.display.close()
         return state
 
-    def train_epoch(self, signals: StopSignals, checkpoint_steps: int) -> tuple[Errors, float, float]:
+    def laid_out(self, batch: Batch) -> Batch:
+        """The batch in the run's memory format."""
+        return batch._replace(images_BCHW=batch.images_BCHW.contiguous(memory_format=self.layout))
+
+    def tested_model(self) -> nn.Module:
+        """The network whose error is reported: the moving average where there is one.
+
+        Batch norm's running statistics are the first process's, as they are in what is saved.
+        """
+        from accelerate import DistributedType
+        from accelerate.utils import broadcast
+
+        if self.accelerator.distributed_type == DistributedType.FSDP:
+            return self.state.model
+        # Not in its DDP wrapper: that one waits in each batch for the others, who may have one batch less.
+        network = self.accelerator.unwrap_model(self.state.model)
+        tested: nn.Module = network if self.state.ema is None else self.state.ema.module
+        if self.accelerator.num_processes > 1:
+            for buffer in tested.buffers():
+                buffer.copy_(broadcast(buffer))
+        return tested
+
+    def save(self) -> None:
+        """Keep the state, once it is sure to be good."""
+        if self.keeper:
+            if self.state.step:
+                self.refuse_infinite_steps()
+            self.refuse_infinite_weights()
+            self.keeper.save(self.state, self.accelerator)
+
+    def train_epoch(self, signals: StopSignals) -> tuple[Errors, float, float]:
         """Train the rest of the epoch at hand. Returns the epoch's errors, and of the rest its seconds and images/s."""
         images = 0
         state, steps = self.state, self.train.steps_per_epoch
@@ -166,7 +219,7 @@ class _Fit:
             state.sums_S4 = torch.zeros(steps, 4, device=self.accelerator.device)
         state.model.train()
         started = before = time.perf_counter()
-        for batch in self.train.epoch(state.epoch, state.step):
+        for batch in map(self.laid_out, self.train.epoch(state.epoch, state.step)):
             fetched = time.perf_counter()
             lr = self.settings.lr * self.schedule.factor(state.epoch, state.step, steps, self.settings.epochs)
             state.sums_S4[state.step] = self.train_step(batch, lr)
@@ -174,12 +227,13 @@ class _Fit:
             images += batch.total
             self.look(lr, len(batch.labels_B), before, fetched)
             if state.step < steps:
-                if checkpoint_steps and state.step % checkpoint_steps == 0 and self.keeper:
-                    self.keeper.save(state, self.accelerator)
+                if self.checkpoint_steps and state.step % self.checkpoint_steps == 0:
+                    self.save()
                 if self.asked_to_stop(signals):
                     self.stop(signals)
             before = time.perf_counter()
-        errors = reduce_errors(state.sums_S4.sum(0), self.accelerator)
+        # Step by step first: so the order of the additions is the same in a run that was resumed.
+        errors = errors_from(self.accelerator.reduce(state.sums_S4, "sum").sum(0))
         self.refuse_infinite_steps()
         seconds = time.perf_counter() - started
         return errors, seconds, images / seconds
@@ -245,15 +299,15 @@ class _Fit:
                     images=images,
                     lr=lr,
                     loss=loss / count,
-                    error_top1=100 * (1 - top1 / count),
-                    error_top5=100 * (1 - top5 / count),
+                    error_top1=percent_wrong(top1, count),
+                    error_top5=percent_wrong(top5, count),
                     step_seconds=time.perf_counter() - before,
                     data_seconds=fetched - before,
                 )
             )
 
     def watch_test(self, step: int, sums_4: Tensor) -> None:
-        self.display.test_step(TestInfo(self.state.epoch, self.settings.epochs, step, self.test.steps, sums_4))
+        self.display.test_step(BatchTested(self.state.epoch, self.settings.epochs, step, self.test.steps, sums_4))
 
     def record(self, train: Errors, test: Errors) -> dict[str, Any]:
         """What is written down of the epoch just trained and tested."""
@@ -278,6 +332,12 @@ class _Fit:
             step = int((~finite).nonzero()[0, 0])
             self.refuse_infinite(float(state.sums_S4[step, 0]), f"the training loss at step {step + 1}")
 
+    def refuse_infinite_weights(self) -> None:
+        """Stop where the loss was finite, but the step after it was too long."""
+        weights = [p.detach() for p in self.state.model.parameters()]
+        if not torch.stack([p.isfinite().all() for p in weights]).all():
+            self.refuse_infinite(float("nan"), f"a weight after step {self.state.step}")
+
     def refuse_infinite(self, value: float, what: str) -> None:
         if value - value != 0:  # infinite or not a number
             lr = self.state.optimizer.param_groups[0]["lr"]
@@ -291,7 +351,7 @@ class _Fit:
         """Whether any process was asked to stop. Several must agree, which costs a message: not every step."""
         if self.accelerator.num_processes == 1:
             return signals.received != 0
-        if self.state.step % LOOK_EVERY:
+        if not self.on_cpu and self.state.step % LOOK_EVERY:
             return False
         flag = torch.tensor(float(signals.received != 0), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum").item() > 0)
@@ -302,7 +362,7 @@ class _Fit:
         self.display.close()
         where = f"stopped in epoch {state.epoch + 1} of {self.settings.epochs}, after step {state.step}"
         if self.keeper:
-            self.keeper.save(state, self.accelerator)
+            self.save()
             where += f". {self.keeper.how_to_go_on()}"
         raise Interrupted(where, signals.received)
 
@@ -314,8 +374,7 @@ def _prepare_process(accelerator: Accelerator, settings: Settings) -> None:
     torch.backends.cudnn.benchmark = not settings.deterministic
 
 
-def _make_state(model: nn.Module, settings: Settings, accelerator: Accelerator) -> State:
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+def _make_state(model: nn.Module, settings: Settings, accelerator: Accelerator, layout: torch.memory_format) -> State:
     model = model.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
     ema = make_ema(model, settings.ema)
     optimizer = make_optimizer(model, settings)

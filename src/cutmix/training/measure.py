@@ -45,10 +45,15 @@ class Errors:
     images: int
 
 
-def reduce_errors(sums: Tensor, accelerator: Accelerator) -> Errors:
-    """Errors from the sums (loss, top-1 hits, top-5 hits, images), added up over all processes."""
-    loss, top1, top5, images = accelerator.reduce(sums, "sum").tolist()
-    return Errors(loss / images, 100 * (1 - top1 / images), 100 * (1 - top5 / images), round(images))
+def errors_from(sums_4: Tensor) -> Errors:
+    """Errors from sums over all images: loss, top-1 hits, top-5 hits, number."""
+    loss, top1, top5, images = sums_4.tolist()
+    return Errors(loss / images, percent_wrong(top1, images), percent_wrong(top5, images), round(images))
+
+
+def percent_wrong(hits: float, images: float) -> float:
+    """The error in percent; the difference is taken first, so that whole counts give round numbers."""
+    return 100 * (images - hits) / images
 
 
 @torch.no_grad()
@@ -77,4 +82,4 @@ def test_errors(
         if watch is not None:
             watch(step, batch_sums)
     model.train(was_training)
-    return reduce_errors(sums, accelerator)
+    return errors_from(accelerator.reduce(sums, "sum"))

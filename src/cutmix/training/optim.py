@@ -21,9 +21,9 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.SGD:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every group, scaled by the group's own ``lr_scale`` (1 where it has none)."""
+    """Set the learning rate of every group."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
+        group["lr"] = lr
 
 
 def make_ema(model: nn.Module, decay: float) -> AveragedModel | None:

@@ -52,6 +52,7 @@ class Run:
         display: Display | None = None,
         tensorboard: bool = False,
         command: str = "",
+        processes: int = 1,
     ) -> None:
         """Open the folder of a run, new or to be resumed.
 
@@ -60,13 +61,15 @@ class Run:
             arch: a short name of the network, for the official checkpoint's ``arch``.
             main: whether this process is the one that writes.
             tensorboard: also write TensorBoard events (needs the extra).
+            command: how the run was started, for its result.
+            processes: how many train together; each draws for itself, so a run cannot go on with another number.
 
         Raises:
             UsageError: the folder holds a run already and ``resume`` is not set, or holds one of another recipe.
             CutmixError: the folder cannot be written.
         """
         self.folder, self.recipe, self.data, self.arch = folder, recipe, data, arch
-        self.main, self.resuming, self.command = main, resume, command
+        self.main, self.resuming, self.command, self.processes = main, resume, command, processes
         self.display = display or Silent()
         self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
         self._drawn = time.monotonic()
@@ -77,6 +80,8 @@ class Run:
     def _open(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for litter in self.folder.glob(".*.tmp"):  # of a write that was killed
+                litter.unlink()
         except OSError as error:
             raise CutmixError(f"cannot make the run's folder {self.folder}: {error.strerror}") from error
         kept = self.folder / RECIPE
@@ -99,11 +104,14 @@ class Run:
         if checkpoint is None:
             self.display.say(f"{self.folder} has no checkpoint yet: starting from the beginning")
             return
-        self._refuse_other_data(checkpoint["cutmix"])
+        self._refuse_other_circumstances(checkpoint["cutmix"])
         state.load_checkpoint(checkpoint, accelerator)
         self._nothing_left = state.epoch == self.recipe["epochs"]
+        self.command = checkpoint["cutmix"]["command"]
         at = f"epoch {state.epoch + 1}" + (f", step {state.step + 1}" if state.step else "")
-        self.display.say(f"resuming {self.folder} at {at}")
+        self.display.say(
+            f"{self.folder} has ended already" if self._nothing_left else f"resuming {self.folder} at {at}"
+        )
 
     def first_batch(self, images_BCHW: Tensor, target: MixedTarget) -> None:
         """Draw the first mixed batch, each image with its labels and their shares."""
@@ -197,6 +205,9 @@ class Run:
             "std": list(self.data.std),
             "image_size": self.data.image_size,
             "train_images": len(self.data.train),
+            "fingerprint": self.data.fingerprint,
+            "processes": self.processes,
+            "command": self.command,
         }
 
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
@@ -232,12 +243,13 @@ class Run:
             raise CutmixError(f"no checkpoint of {self.folder} can be read; start anew under another --name")
         return None
 
-    def _refuse_other_data(self, about: dict[str, Any]) -> None:
-        now = {"classes": list(self.data.classes), "train_images": len(self.data.train)}
-        for name, value in now.items():
-            if about[name] != value:
+    def _refuse_other_circumstances(self, about: dict[str, Any]) -> None:
+        names = ("classes", "train_images", "fingerprint", "processes")
+        now = self._about()
+        for name in names:
+            if about[name] != now[name]:
                 raise UsageError(
-                    f"the data is not the one that {self.folder} was trained on: {name} was {about[name]}, is {value}"
+                    f"{self.folder} cannot be resumed: its {name.replace('_', ' ')} was {about[name]}, is {now[name]}"
                 )
 
 

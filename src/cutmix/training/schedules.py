@@ -17,6 +17,10 @@ class Schedule(ABC):
 
     warmup: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < math.inf:
+            raise UsageError(f"warmup must be a number of epochs, at least 0, got {self.warmup}")
+
     def factor(self, epoch: int, step: int, steps: int, epochs: int) -> float:
         """The multiplier at ``step`` of ``steps`` in ``epoch`` of ``epochs`` (all counted from 0)."""
         done = epoch + step / steps
@@ -31,7 +35,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class Steps(Schedule):
-    """The rate falls by ``factor`` at these shares of the run, once per epoch.
+    """The rate is multiplied with ``by`` at each of these shares of the run, once per epoch.
 
     The defaults are the paper's CIFAR schedule: a tenth at half of the epochs, a hundredth at three quarters
     (150 and 225 of 300), and the official rule ``0.1 ** (e // (0.5 E)) * 0.1 ** (e // (0.75 E))`` for other lengths.
@@ -42,6 +46,7 @@ class Steps(Schedule):
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not all(0 < share < 1 for share in self.at):
             raise UsageError(f"Steps(at=...) takes shares of the run between 0 and 1, got {self.at}")
 
@@ -51,7 +56,7 @@ class Steps(Schedule):
 
 @dataclass(frozen=True)
 class Every(Schedule):
-    """The rate falls by ``by`` every so many epochs.
+    """The rate is multiplied with ``by`` every so many epochs.
 
     The official ImageNet rule is ``Every(75)`` for exactly 300 epochs and ``Every(30)`` for every other length.
     """
@@ -61,6 +66,7 @@ class Every(Schedule):
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.epochs < 1:
             raise UsageError(f"Every(epochs=...) must be at least 1, got {self.epochs}")
 
@@ -74,6 +80,11 @@ class Cosine(Schedule):
 
     floor: float = 0.0
     warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.floor <= 1:
+            raise UsageError(f"Cosine(floor=...) is a share of the peak rate, from 0 to 1, got {self.floor}")
 
     def after_warmup(self, epoch: int, done: float, epochs: int) -> float:
         progress = (done - self.warmup) / max(epochs - self.warmup, 1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any
 
 from cutmix.errors import UsageError
@@ -41,7 +42,7 @@ class Settings:
     amp: str = setting("no", "mixed precision: no, fp16, bf16")
     channels_last: bool = setting(True, "channels-last memory format")
     compile: bool = setting(False, "torch.compile the network")
-    deterministic: bool = setting(True, "deterministic GPU algorithms, needed to resume to the last bit")
+    deterministic: bool = setting(True, "deterministic cuDNN algorithms; resuming to the last bit on a GPU needs them")
     seed: int = setting(0, "every draw of the run follows from it")
 
     def __post_init__(self) -> None:
@@ -52,8 +53,8 @@ class Settings:
         for name in ("momentum", "weight_decay", "clip_norm", "seed"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.lr > 0:
-            raise UsageError(f"lr must be positive, got {self.lr}")
+        if not 0 < self.lr < inf:
+            raise UsageError(f"lr must be positive and finite, got {self.lr}")
         for name in ("ema", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")

@@ -35,11 +35,6 @@ class State:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def tested_model(self) -> nn.Module:
-        """The network whose error is reported: the moving average where there is one."""
-        return self.model if self.ema is None else self.ema.module
-
-    @property
     def best(self) -> dict[str, Any] | None:
         """The record of the epoch with the lowest top-1 test error; of equal ones the last, as the official code."""
         return min(reversed(self.history), key=lambda record: record["test_error_top1"], default=None)
@@ -50,13 +45,12 @@ class State:
         Args:
             about: what a reader needs besides the weights: recipe, model, classes, mean, std, image_size.
         """
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
-
         from cutmix.models.checkpoints import official_checkpoint
 
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        weights, optimizer = get_state_dict(self.model, self.optimizer, options=options)
+        weights, optimizer = self._gathered(accelerator)
         run: dict[str, Any] = {"epoch": self.epoch, "step": self.step, "history": self.history}
+        if accelerator.scaler is not None:  # of fp16
+            run["scaler"] = accelerator.scaler.state_dict()
         if self.sums_S4 is not None:
             run["sums"] = accelerator.reduce(self.sums_S4, "sum").cpu()
         tested: dict[str, Any] = weights
@@ -77,25 +71,57 @@ class State:
 
     def load_checkpoint(self, checkpoint: dict[str, Any], accelerator: Accelerator) -> None:
         """Continue where ``checkpoint`` (from :meth:`to_checkpoint`) stopped."""
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
-
         run = checkpoint["cutmix"].get("run")
         if run is None:
             raise CutmixError("the checkpoint holds weights only, no run to resume; give it to --init")
         tested = {name.removeprefix("module."): tensor for name, tensor in checkpoint["state_dict"].items()}
-        options = StateDictOptions(full_state_dict=True, strict=True)
-        set_state_dict(
-            self.model,
-            self.optimizer,
-            model_state_dict=run.get("weights", tested),
-            optim_state_dict=checkpoint["optimizer"],
-            options=options,
-        )
+        self._scatter(run.get("weights", tested), checkpoint["optimizer"], accelerator)
         if self.ema is not None:
             self.ema.module.load_state_dict(tested)
             self.ema.n_averaged.copy_(run["averaged"])
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(run["scaler"])
         self.epoch, self.step, self.history = run["epoch"], run["step"], list(run["history"])
         self.sums_S4 = None
         if "sums" in run:  # sums over all processes: the first one carries them on
             sums = run["sums"].to(accelerator.device)
             self.sums_S4 = sums if accelerator.is_main_process else torch.zeros_like(sums)
+
+    @property
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer inside of Accelerate's, which must not take what a checkpoint does for training steps."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)
+
+    def _gathered(self, accelerator: Accelerator) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The whole weights and the whole state of the optimizer, on the CPU, however many processes hold them."""
+        if _is_split(accelerator):
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+
+            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            return get_state_dict(self.model, self._plain_optimizer, options=options)
+        weights = accelerator.unwrap_model(self.model).state_dict()
+        return {name: tensor.cpu() for name, tensor in weights.items()}, self._plain_optimizer.state_dict()
+
+    def _scatter(self, weights: dict[str, Any], optimizer: dict[str, Any], accelerator: Accelerator) -> None:
+        """The opposite of :meth:`_gathered`."""
+        if _is_split(accelerator):
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
+
+            options = StateDictOptions(full_state_dict=True, strict=True)
+            set_state_dict(
+                self.model,
+                self._plain_optimizer,
+                model_state_dict=weights,
+                optim_state_dict=optimizer,
+                options=options,
+            )
+            return
+        accelerator.unwrap_model(self.model).load_state_dict(weights)
+        self._plain_optimizer.load_state_dict(optimizer)
+
+
+def _is_split(accelerator: Accelerator) -> bool:
+    """Whether no process holds the whole network."""
+    from accelerate import DistributedType
+
+    return accelerator.distributed_type == DistributedType.FSDP
