@@ -161,4 +161,5 @@ class Console(Silent):
             self._bar = tqdm(total=steps, desc=label, leave=False, file=self.stream, dynamic_ncols=True, unit=unit)
             self._label = label
         self._bar.set_postfix_str(numbers, refresh=False)
-        self._bar.update(step + 1 - self._bar.n)
+        self._bar.n = step + 1
+        self._bar.refresh()

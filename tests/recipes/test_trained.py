@@ -1,0 +1,91 @@
+"""Trained networks from wherever they come."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cutmix.data.cifar import MEAN, STD
+from cutmix.errors import UsageError
+from cutmix.models import ResNet
+from cutmix.recipes import trained as module
+from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.start import train
+from cutmix.recipes.trained import load_trained, picture_files, predict
+
+test_trained = module.test_trained
+test_trained.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def official(tmp_path):
+    """A checkpoint as the official code leaves it: weights of a CIFAR network, and nothing about classes or pixels."""
+    model = ResNet(depth=8, num_classes=7, bottleneck=False)
+    path = tmp_path / "model_best.pth.tar"
+    torch.save(
+        {"epoch": 3, "arch": "resnet", "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, path
+    )
+    return path
+
+
+@pytest.fixture
+def run(tiny_arrays, tmp_path):
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model="ResNet(depth=8, bottleneck=False)", epochs=1, batch_size=16)
+    train(recipe, name="run", runs=tmp_path, cpu=True)
+    return tmp_path / "run"
+
+
+def test_an_official_cifar_checkpoint_is_fed_as_it_was_trained(official, tmp_path):
+    network = load_trained(str(official))
+    assert network.num_classes == 7
+    assert (network.image_size, network.mean, network.std) == (32, MEAN, STD)
+    Image.new("RGB", (300, 200), (10, 200, 60)).save(tmp_path / "a.png")
+    (guess,) = predict(network, [tmp_path / "a.png"], top=2, cpu=True)
+    image = (torch.tensor([10, 200, 60]) / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
+    with torch.no_grad():
+        expected = network.model(image[None, :, None, None].expand(1, 3, 32, 32)).softmax(1)[0].topk(2)
+    assert [name for name, _ in guess.classes] == [f"class {k}" for k in expected.indices.tolist()]
+    assert [p for _, p in guess.classes] == pytest.approx(expected.values.tolist(), abs=1e-5)
+
+
+def test_timm_notes_the_input_of_its_networks():
+    network = load_trained("timm.vit_tiny_patch16_384")
+    assert (network.image_size, network.mean) == (384, (0.5, 0.5, 0.5))
+
+
+def test_pictures_of_the_same_name_are_drawn_beside_each_other(run, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (20, 20), (10, 200, 60)).save(tmp_path / folder / "1.png")
+    guesses = list(
+        predict(load_trained(str(run)), [tmp_path / "a", tmp_path / "b"], cam_folder=tmp_path / "cam", cpu=True)
+    )
+    assert sorted(guess.picture.name for guess in guesses) == ["1-cam-2.png", "1-cam.png"]
+    assert all(guess.picture.exists() for guess in guesses)
+
+
+def test_data_that_changed_since_the_training_is_not_tested_on_unasked(run, tiny_arrays):
+    network = load_trained(str(run))
+    before = test_trained(network, cpu=True)
+    with np.load(tiny_arrays / "test.npz") as old:
+        changed = {name: old[name].copy() for name in old.files}
+    changed["images"][0] = 0
+    np.savez(tiny_arrays / "test.npz", **changed)
+    with pytest.raises(UsageError, match="is not what it was when .* was trained"):
+        test_trained(network, cpu=True)
+    assert test_trained(network, f"arrays:{tiny_arrays}", cpu=True).images == before.images
+
+
+def test_a_damaged_last_checkpoint_of_a_run_is_passed_over(run):
+    (run / "previous.pth.tar").write_bytes((run / "last.pth.tar").read_bytes())
+    (run / "last.pth.tar").write_bytes(b"PK damaged")
+    assert load_trained(str(run)).source.endswith("previous.pth.tar")
+
+
+def test_a_folder_without_a_checkpoint_or_pictures_is_named(tmp_path):
+    with pytest.raises(UsageError, match="holds no checkpoint"):
+        load_trained(str(tmp_path))
+    with pytest.raises(UsageError, match="there are no pictures in"):
+        list(picture_files([tmp_path]))
