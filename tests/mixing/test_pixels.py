@@ -82,11 +82,12 @@ def test_large_images_are_taken_otherwise_and_give_the_same_bits(plan, layout, m
 
 
 def test_a_large_batch_is_taken_in_bands() -> None:
-    images = torch.arange(2 * 512.0)[:, None].expand(-1, 1024).reshape(2, 1, 512, 1024).clone()
+    images = torch.arange(2 * 1024.0)[:, None].expand(-1, 1024).reshape(2, 1, 1024, 1024).clone()
     assert len(list(pixels._bands(images))) == 2
     expected = images.clone()
-    expected[:, :, 3:500, 7:] = images.flip(0)[:, :, 3:500, 7:]
-    assert torch.equal(Paste(Box(3, 7, 500, 1024), np.array([1, 0]), (512, 1024)).apply(images, inplace=True), expected)
+    expected[:, :, 3:1000, 7:] = images.flip(0)[:, :, 3:1000, 7:]
+    plan = Paste(Box(3, 7, 1000, 1024), np.array([1, 0]), (1024, 1024))
+    assert torch.equal(plan.apply(images, inplace=True), expected)
 
 
 @pytest.mark.usefixtures("device_paths")
