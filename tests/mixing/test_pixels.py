@@ -137,3 +137,43 @@ def test_compiled_plans_do_the_same() -> None:
     for plan in (PLANS[1], PLANS[3]):
         torch._dynamo.reset()
         assert torch.equal(torch.compile(plan.apply, backend="eager")(images), plan.apply(images))
+
+
+@pytest.mark.parametrize(
+    "partners",
+    [
+        [0],
+        [1, 0],
+        [1, 2, 0, 3],  # a cycle, and one that is its own partner
+        [2, 0, 1, 1],  # a cycle, and a second reader of one of its images
+        [0, 0, 1, 2, 2],  # a chain and a branch that end in one that is its own partner
+        [3, 3, 3, 4, 3],  # all of a cycle of two
+    ],
+)
+def test_no_image_is_overwritten_before_all_have_read_it(partners) -> None:
+    """Followed step by step: what an image reads has not been overwritten, or has been kept."""
+    free, cycles = pixels._reading_order(partners)
+    overwritten: set[int] = set()
+    for image in free:
+        assert partners[image] not in overwritten
+        overwritten.add(image)
+    for cycle in cycles:
+        assert [partners[image] for image in cycle] == cycle[1:] + cycle[:1]
+        assert not overwritten & set(cycle)
+        overwritten |= set(cycle)
+    touched = free + [image for cycle in cycles for image in cycle]
+    assert sorted(touched) == [image for image, partner in enumerate(partners) if image != partner]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_partners_give_the_bits_of_the_mask(seed) -> None:
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(1, 12))
+    partners = rng.permutation(size) if seed % 2 else rng.integers(0, size, size)
+    rows, columns = np.sort(rng.integers(0, 6, (2, size)), 0), np.sort(rng.integers(0, 8, (2, size)), 0)
+    box = Box(rows[0], columns[0], rows[1], columns[1])
+    images = torch.from_numpy(rng.random((size, 2, 5, 7)))
+    expected = pixels._paste_by_mask(images, box, partners, False)
+    assert torch.equal(pixels._paste_by_views(images, box, partners, False), expected)
+    assert pixels._paste_by_views(images, box, partners, True) is images
+    assert torch.equal(images, expected)

@@ -92,14 +92,49 @@ def _take(images: Tensor, order: Tensor) -> Tensor:
 
 
 def _paste_by_views(images: Tensor, box: Box, partners: NDArray[np.int64], inplace: bool) -> Tensor:
-    mixed = images if inplace else images.clone()
-    old, windows, order = list(_bits(images)), _windows(box), partners.tolist()
-    patches = [old[partner][window] for partner, window in zip(order, windows)]
-    if inplace:  # a partner with a lower number will have been overwritten when its pixels are wanted
-        patches = [patch.copy("K") if partner < i else patch for i, (partner, patch) in enumerate(zip(order, patches))]
-    for image, window, patch in zip(_bits(mixed), windows, patches):
-        image[window] = patch
-    return mixed
+    order, windows, old = partners.tolist(), _windows(box), list(_bits(images))
+    if not inplace:
+        mixed = images.clone()
+        for new, partner, window in zip(_bits(mixed), order, windows):
+            new[window] = old[partner][window]
+        return mixed
+    free, cycles = _reading_order(order)
+    for image in free:
+        old[image][windows[image]] = old[order[image]][windows[image]]
+    for cycle in cycles:
+        last = cycle[-1]  # whose partner is the first, by then overwritten
+        kept = old[cycle[0]][windows[last]].copy("K")
+        for image in cycle[:-1]:
+            old[image][windows[image]] = old[order[image]][windows[image]]
+        old[last][windows[last]] = kept
+    return images
+
+
+def _reading_order(partners: list[int]) -> tuple[list[int], list[list[int]]]:
+    """In which order images can be overwritten once all that take from them have done so.
+
+    First those that nobody (any longer) takes from; what then remains are cycles, each in the order of the partners.
+    An image that is its own partner need not be touched, and is left out.
+    """
+    readers = [0] * len(partners)
+    for partner in partners:
+        readers[partner] += 1
+    free = [image for image, count in enumerate(readers) if not count]
+    for image in free:  # grows while it is gone through
+        partner = partners[image]
+        readers[partner] -= 1
+        if not readers[partner]:
+            free.append(partner)
+    cycles = []
+    for start in range(len(partners)):
+        cycle = []
+        while readers[start]:
+            readers[start] = 0
+            cycle.append(start)
+            start = partners[start]
+        if len(cycle) > 1:
+            cycles.append(cycle)
+    return free, cycles
 
 
 def _paste_by_mask(images: Tensor, box: Box, partners: NDArray[np.int64], inplace: bool) -> Tensor:
