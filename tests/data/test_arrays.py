@@ -70,6 +70,13 @@ def test_what_is_not_accepted_is_named(tmp_path: Path, changes: dict, message: s
     assert tmp_path.name in str(caught.value)
 
 
+def test_a_class_that_is_only_tested_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, labels=np.array([0, 1, 0, 1, 0, 1]))
+    write(tmp_path, "test")
+    with pytest.raises(CutmixError, match=r"no training image of 1 class\(es\): c\."):
+        load_data(f"arrays:{tmp_path}")
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x93NUMPY\x01\x00v\x00"])
 def test_a_file_that_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, "test")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +31,8 @@ from cutmix.data import (
 from cutmix.data.batches import ArrayImages, DeviceImages
 from cutmix.data.chance import epoch_order
 from cutmix.errors import CutmixError, UsageError
+
+from .conftest import make_folder
 
 MEAN, STD = (0.5, 0.25, 0.125), (0.5, 0.2, 0.1)
 
@@ -183,6 +190,45 @@ def test_tests_see_every_image_once_in_order(arrays: Data, world_size: int, batc
     assert sorted(seen) == list(range(11))
 
 
+@pytest.mark.parametrize(
+    ("count", "world_size", "batch_size", "totals"),
+    [
+        (11, 3, 5, [5, 6]),
+        (11, 3, 4, [4, 4, 3]),
+        (9, 2, 4, [4, 5]),
+        (8, 2, 4, [4, 4]),
+        (3, 2, 8, [3]),
+        (9, 1, 4, [4, 4, 1]),
+    ],
+)
+def test_tests_have_as_many_batches_in_every_process(
+    arrays: Data, count: int, world_size: int, batch_size: int, totals: list[int]
+) -> None:
+    split = arrays.test.subset(range(count))
+    for rank in range(world_size):
+        batches = test_batches(arrays, split, batch_size=batch_size, rank=rank, world_size=world_size)
+        assert [batch.total for batch in batches] == totals
+        assert [len(batch.labels_B) for batch in batches] == [len(range(rank, total, world_size)) for total in totals]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", ["arrays", "photos"])
+def test_a_process_without_an_image_gets_an_empty_batch(
+    kind: str, workers: int, request: pytest.FixtureRequest
+) -> None:
+    data: Data = request.getfixturevalue(kind)
+    (batch,) = test_batches(data, data.test.subset([4]), batch_size=8, workers=workers, rank=1, world_size=2)
+    assert batch.images_BCHW.shape == (0, 3, data.image_size, data.image_size)
+    assert (batch.labels_B.shape, batch.labels_B.dtype, batch.total) == ((0,), torch.int64, 1)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    ).eval()
+    logits_BK = network(batch.images_BCHW)
+    assert logits_BK.shape == (0, 4)
+    assert logits_BK.topk(3, dim=1).indices.shape == (0, 3)
+    assert torch.nn.functional.cross_entropy(logits_BK, batch.labels_B, reduction="sum").item() == 0
+
+
 def test_test_images_are_the_normalised_images(arrays: Data) -> None:
     (batch,) = test_batches(arrays, batch_size=20)
     images = torch.from_numpy(arrays.test.images_NHWC).permute(0, 3, 1, 2).double() / 255  # type: ignore[union-attr]
@@ -277,3 +323,41 @@ def test_photos_refuse_what_is_for_arrays(photos: Data) -> None:
 
 def test_workers_follow_the_cores() -> None:
     assert 1 <= default_workers() <= 8
+
+
+def started_epoch(folder: Path) -> subprocess.Popen[str]:
+    """A process group in the middle of an epoch that two workers decode for it."""
+    script = Path(__file__).with_name("photo_epoch.py")
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+@pytest.fixture
+def epoch_of_photos(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    make_folder(tmp_path)
+    process = started_epoch(tmp_path / "pets")
+    yield process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_workers_outlive_a_signal_to_the_group(epoch_of_photos: subprocess.Popen[str], number: signal.Signals) -> None:
+    os.killpg(epoch_of_photos.pid, number)
+    said, _ = epoch_of_photos.communicate(timeout=60)
+    assert said == f"signal {int(number)}\n12 images\n"
+    assert epoch_of_photos.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are POSIX")
+def test_workers_end_when_the_main_process_is_killed(epoch_of_photos: subprocess.Popen[str]) -> None:
+    os.kill(epoch_of_photos.pid, signal.SIGKILL)
+    # The workers hold the pipe, too: it ends when the last of them has.
+    said, _ = epoch_of_photos.communicate(timeout=60)
+    assert said == ""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutmix.data.chance import CROP, ORDER, generator, stratified_split
+from cutmix.data.chance import CROP, ORDER, generator, split_by_name, stratified_split
 from cutmix.errors import UsageError
 
 
@@ -21,6 +21,8 @@ def test_other_numbers_give_other_draws() -> None:
 def test_a_negative_seed_is_named() -> None:
     with pytest.raises(UsageError, match="seed is -3"):
         generator(-3, ORDER)
+    with pytest.raises(UsageError, match="seed is -3"):
+        split_by_name(np.array([0, 0]), ["a", "b"], 0.2, -3)
 
 
 def test_a_split_takes_the_share_of_every_class() -> None:
@@ -58,3 +60,40 @@ def test_every_class_that_can_be_is_on_both_sides(counts: list[int], seed: int) 
     for label, count in enumerate(counts):
         assert (labels[train] == label).sum() >= min(count, 1)
         assert (labels[test] == label).sum() >= min(count // 2, 1)
+
+
+def named_test(names: dict[str, list[str]], seed: int = 0) -> set[tuple[str, str]]:
+    """What a draw by name takes for testing: (class, name), of the names of each class."""
+    rows = [(kind, name) for kind, inside in names.items() for name in inside]
+    labels = np.array([list(names).index(kind) for kind, _ in rows])
+    train, test = split_by_name(labels, [name for _, name in rows], 0.2, seed)
+    assert sorted([*train, *test]) == list(range(len(rows)))
+    assert test.tolist() == sorted(test)
+    return {rows[row] for row in test}
+
+
+NAMES = {"cat": [f"{number}.jpg" for number in range(30)], "dog": [f"walk/{number}.jpg" for number in range(21)]}
+
+
+def test_a_draw_by_name_takes_the_quotas_and_hangs_on_the_seed_alone() -> None:
+    drawn = named_test(NAMES)
+    assert [sum(kind == name for kind, _ in drawn) for name in NAMES] == [6, 5]
+    backwards = {kind: names[::-1] for kind, names in reversed(NAMES.items())}
+    assert named_test(backwards) == drawn
+    assert named_test(NAMES, seed=1) != drawn
+
+
+def test_the_draw_by_name_never_changes() -> None:
+    """A later release has to draw what this one did: networks were trained on the rest."""
+    assert named_test({"a": list("0123456789"), "b": ["x", "y"]}, seed=3) == {("a", "1"), ("a", "4"), ("b", "y")}
+
+
+@pytest.mark.parametrize("new", ["30.jpg", "0.JPG", "walk/a.jpg", "z.png"])
+def test_a_file_that_comes_or_goes_moves_no_more_than_the_quotas_do(new: str) -> None:
+    for kind in NAMES:
+        before, after = named_test(NAMES), named_test({**NAMES, kind: [new, *NAMES[kind]]})
+        # At most one file of this class for the new one's place and one of each class for a changed quota.
+        assert len((before ^ after) - {(kind, new)}) <= 2
+        for other in NAMES:
+            ours, theirs = ({name for k, name in drawn if k == other} for drawn in (before, after))
+            assert not (ours - theirs and theirs - ours - {new})

@@ -31,7 +31,7 @@ def test_a_split_is_drawn_and_noted(tmp_path: Path) -> None:
     assert (data.name, data.classes) == ("pets", ("cat", "dog"))
     assert np.bincount(data.train.labels_N).tolist() == [4, 8]
     assert np.bincount(data.test.labels_N).tolist() == [1, 2]
-    assert data.note == "3 of 15 pictures drawn for testing, stratified, with seed 0"
+    assert data.note == "3 of 15 pictures drawn for testing by their file names, stratified, with seed 0"
     assert isinstance(data.train, PhotoSplit)
     assert isinstance(data.test, PhotoSplit)
     assert not set(data.train.paths) & set(data.test.paths)
@@ -43,6 +43,32 @@ def test_the_seed_draws_the_split(tmp_path: Path) -> None:
     folder = make(tmp_path, {"dog": 20, "cat": 20})
     tests = [load_data(f"folder:{folder}", seed=seed).test.paths for seed in (0, 0, 1)]  # type: ignore[union-attr]
     assert tests[0] == tests[1] != tests[2]
+
+
+def test_a_picture_that_is_added_or_renamed_leaves_the_others_where_they_are(tmp_path: Path) -> None:
+    folder = make(tmp_path / "pets", {"dog": 24, "cat": 20})
+
+    def tested(folder: Path) -> set[str]:
+        return {path.relative_to(folder).as_posix() for path in list_folder(folder).test.paths}
+
+    before = tested(folder)
+    write_picture(folder / "dog" / "00.png", 70, 20)  # the first of the listing
+    assert tested(folder) - {"dog/00.png"} <= before
+    assert len(before - tested(folder)) <= 1
+    (folder / "dog" / "00.png").unlink()
+    (folder / "dog").rename(folder / "a wolf")  # the label changes, the names in the class folder do not
+    moved = folder.rename(tmp_path / "moved")
+    assert {name.replace("a wolf", "dog") for name in tested(moved)} == before
+
+
+def test_a_fingerprint_follows_the_split_and_not_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path / "pets", {"dog": 10, "cat": 10})
+    first, other = (load_data(f"folder:{folder}", seed=seed).fingerprint for seed in (0, 1))
+    assert first != other
+    moved = folder.rename(tmp_path / "moved")
+    assert load_data(f"folder:{moved}").fingerprint == first
+    monkeypatch.chdir(moved)
+    assert load_data("folder:.").fingerprint == first
 
 
 @pytest.mark.parametrize("name", ["val", "test", "valid"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cutmix.data import ArraySplit, Data, PhotoSplit
-from cutmix.data.splits import class_balanced_order, measured_mean_std
+from cutmix.data.splits import measured_mean_std
 from cutmix.errors import UsageError
 
 
@@ -26,27 +27,6 @@ def data() -> Data:
     return Data(
         "made-up", ("a", "b"), split_of([0, 0, 0, 1, 1]), split_of([1, 0]), half, half, 4, flip=False, note="mine"
     )
-
-
-def test_the_first_of_every_class_come_first() -> None:
-    labels = np.array([1, 1, 0, 1, 2, 0])
-    assert class_balanced_order(labels).tolist() == [0, 2, 4, 1, 5, 3]
-
-
-def test_a_limit_takes_the_balanced_order_and_says_so(data: Data) -> None:
-    few = data.limit(train=3, test=1)
-    assert [int(picture[0, 0, 0]) for picture in few.train.pictures(range(3))] == [0, 3, 1]
-    assert few.train.labels_N.tolist() == [0, 1, 0]
-    assert few.test.labels_N.tolist() == [1]
-    assert few.note == "mine; train limited to 3 of 5 images; test limited to 1 of 2 images"
-
-
-def test_a_limit_that_does_not_bind_changes_nothing(data: Data) -> None:
-    same = data.limit(train=5, test=None)
-    assert same.train is data.train
-    assert same.note == "mine"
-    with pytest.raises(UsageError, match="limit asks for 0"):
-        data.limit(train=0)
 
 
 def test_mean_and_std_of_every_channel() -> None:
@@ -105,10 +85,62 @@ def test_other_labels_are_refused(labels: np.ndarray) -> None:
         ({"test": split_of([])}, "test part of made-up holds no images"),
         ({"train": split_of([0, 2])}, "labels from 0 to 2; with 2 classes 0 to 1"),
         ({"test": split_of([-1, 1])}, "labels from -1 to 1"),
+        ({"train": split_of([1, 1])}, "test images but no training image of 1 class(es): a."),
+        ({"classes": ("a", "b", "c"), "test": split_of([2, 0, 2])}, "no training image of 1 class(es): c."),
         ({"image_size": 5}, "holds images of 4x4; image_size is 5"),
         ({"std": (0.1, 0.0, 0.1)}, "every channel must vary"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_refused(data: Data, change: dict, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=re.escape(message)):
         replace(data, **change)
+
+
+def test_of_many_classes_without_training_images_the_first_are_named() -> None:
+    half, classes = (0.5, 0.5, 0.5), tuple("abcdefgh")
+    with pytest.raises(UsageError, match=r"no training image of 6 class\(es\): a, c, d, e, f, \.\.\.\."):
+        Data("many", classes, split_of([1, 7]), split_of([0, 1, 2, 3, 4, 5, 6]), half, half, 4, flip=False)
+
+
+def photo_data(root: Path, train: list[str], test: list[str]) -> Data:
+    """Photos that are never opened; the class is the name of the folder that holds them."""
+
+    def split(names: list[str]) -> PhotoSplit:
+        return PhotoSplit(
+            tuple(root / name for name in names),
+            np.array([["cat", "cow"].index(Path(name).parent.name) for name in names]),
+        )
+
+    half = (0.5, 0.5, 0.5)
+    return Data(root.name, ("cat", "cow"), split(train), split(test), half, half, 224, flip=True)
+
+
+TRAIN, TEST = ["cat/0.jpg", "cat/1.jpg", "cow/0.jpg"], ["cat/2.jpg", "cow/1.jpg"]
+
+
+def test_a_fingerprint_of_photos_names_the_files_of_both_sides_wherever_they_lie() -> None:
+    first = photo_data(Path("/somewhere/pets"), TRAIN, TEST).fingerprint
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    for place in ("/else", "relative", "."):
+        assert photo_data(Path(place), TRAIN, TEST).fingerprint == first
+    exchanged = ["cat/0.jpg", "cat/2.jpg", "cow/0.jpg"], ["cat/1.jpg", "cow/1.jpg"]
+    moved = [*TRAIN, "cow/1.jpg"], TEST[:1]
+    renamed = ["cat/0.png", *TRAIN[1:]], TEST
+    others = [photo_data(Path("/somewhere/pets"), *names).fingerprint for names in (exchanged, moved, renamed)]
+    assert len({first, *others}) == 4
+
+
+def test_a_fingerprint_of_small_images_is_of_their_pixels_labels_and_classes(data: Data) -> None:
+    assert re.fullmatch("[0-9a-f]{16}", data.fingerprint)
+    every_second = ArraySplit(np.repeat(data.train.images_NHWC, 2, axis=0)[::2], data.train.labels_N)  # type: ignore[union-attr]
+    for change in ({}, {"name": "other", "note": ""}, {"train": every_second}):
+        assert replace(data, **change).fingerprint == data.fingerprint
+    pixel = data.test.images_NHWC.copy()  # type: ignore[union-attr]
+    pixel[1, 3, 2, 1] = 7
+    others = [
+        {"classes": ("a", "c")},
+        {"train": ArraySplit(data.train.images_NHWC, np.array([0, 0, 1, 1, 1]))},  # type: ignore[union-attr]
+        {"test": ArraySplit(pixel, data.test.labels_N)},
+        {"train": data.test, "test": data.train},
+    ]
+    assert len({data.fingerprint, *(replace(data, **change).fingerprint for change in others)}) == 5

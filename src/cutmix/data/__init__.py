@@ -3,12 +3,17 @@
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
-from cutmix.data.photos import PhotoError, read_photo
+from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from cutmix.data.photos import PHOTO_SUFFIXES, PhotoError, read_photo
 from cutmix.data.places import default_root
-from cutmix.data.splits import ArraySplit, Data, PhotoSplit, Split
+from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, PhotoSplit, Split
 from cutmix.data.transforms import Augment, CropFlip, NoAugment, PhotoCrop, default_augment, prepare_photo
 
 __all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "PHOTO_SUFFIXES",
+    "SMALL_SIDE",
     "ArraySplit",
     "Augment",
     "Batch",

@@ -9,6 +9,7 @@ Shapes: N images of a split, B of this process's part of a batch, H x W pixels, 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,12 @@ class TrainBatches:
 
 @dataclass(frozen=True, eq=False)
 class TestBatches:
-    """Every image of a split once over all processes, in the split's order, without padding."""
+    """Every image of a split once over all processes, in the split's order, without padding.
+
+    ``steps`` is the same in every process, as networks that are split over processes need. A rest that is too small to
+    give every process an image is joined to the batch before it. Only of a split with fewer images than processes the
+    single batch is empty, (0, 3, H, W), in some of them.
+    """
 
     __test__ = False  # not a test, whatever pytest takes the name for
 
@@ -102,16 +108,17 @@ class TestBatches:
 
     @property
     def steps(self) -> int:
-        """Batches of this process; a last batch that has no image for it is left out."""
+        """Batches, the same number in every process."""
         full, rest = divmod(len(self.labels_N), self.batch_size)
-        return full + (rest > self.rank)
+        return max(1, full + (rest >= self.world_size))
 
     def __len__(self) -> int:
         return self.steps
 
     def __iter__(self) -> Iterator[Batch]:
         rows = np.arange(len(self.labels_N))
-        steps = [rows[step * self.batch_size :][: self.batch_size] for step in range(self.steps)]
+        starts = np.arange(1, self.steps) * self.batch_size
+        steps = np.split(rows, starts)
         return _batches(self.images, self.labels_N, self.device, steps, self.rank, self.world_size)
 
 
@@ -149,7 +156,8 @@ def test_batches(
 ) -> TestBatches:
     """Batches of ``data.test`` (or of ``split``, prepared in the same way) as tests see them.
 
-    ``batch_size`` counts the images of a step over all ``world_size`` processes.
+    ``batch_size`` counts the images of a step over all ``world_size`` processes; the last one may have up to
+    ``world_size - 1`` more.
     """
     chosen = data.test if split is None else split
     _require_sizes(world_size, batch_size, rank, world_size)
@@ -158,6 +166,16 @@ def test_batches(
 
 
 test_batches.__test__ = False  # type: ignore[attr-defined]
+
+
+def ignore_signals(worker: int) -> None:
+    """Have a worker process outlive the SIGINT or SIGTERM that a terminal or a scheduler sends to the whole group.
+
+    The main process decides what they mean, and may need the workers to the end of an epoch. They end when it shuts
+    them down, and some seconds after it has died.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def default_workers() -> int:
@@ -234,6 +252,7 @@ class PhotoImages:
             batch_sampler=[index_B.tolist() for index_B in index_batches],
             num_workers=self.workers,
             collate_fn=_tensors,  # type: ignore[arg-type]  # given a finished batch, not a list of samples
+            worker_init_fn=ignore_signals,
             pin_memory=self.device.type == "cuda",
             # Without a generator of its own a loader draws from torch's global one.
             generator=torch.Generator().manual_seed(0),

@@ -6,6 +6,10 @@ function of numbers.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from hashlib import blake2b
+
 import numpy as np
 
 from cutmix.errors import UsageError
@@ -15,8 +19,7 @@ ORDER, CROP, PHOTO, SPLIT = range(4)
 
 def generator(seed: int, purpose: int, *key: int) -> np.random.Generator:
     """The generator named by these numbers (all at least 0). Another purpose or key gives an independent one."""
-    if seed < 0:
-        raise UsageError(f"seed is {seed}; a whole number of at least 0 is accepted.")
+    _require_seed(seed)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, *key)))
 
 
@@ -28,6 +31,33 @@ def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
 def stratified_split(labels_N: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw a test part with about ``share`` of every class; returns the (train, test) indices, both sorted.
 
+    How many of each class: ``quotas``.
+    """
+    test = [
+        generator(seed, SPLIT, label).permutation(np.flatnonzero(labels_N == label))[:quota]
+        for label, quota in enumerate(quotas(labels_N, share).tolist())
+    ]
+    return _both_sides(test, len(labels_N))
+
+
+def split_by_name(labels_N: np.ndarray, names: Sequence[str], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """``stratified_split`` that hangs on the files' names instead of their places in a list.
+
+    Of each class the files with the smallest hashes of (seed, name) are the test part. A file that comes or goes
+    leaves every other one where it is, but for those whose places the changed quotas (``quotas``) give or take.
+    """
+    _require_seed(seed)
+    hashes_N = [blake2b(b"%d/%s" % (seed, os.fsencode(name)), digest_size=16).digest() for name in names]
+    test = [
+        np.array(sorted(np.flatnonzero(labels_N == label).tolist(), key=hashes_N.__getitem__)[:quota], dtype=np.int64)
+        for label, quota in enumerate(quotas(labels_N, share).tolist())
+    ]
+    return _both_sides(test, len(labels_N))
+
+
+def quotas(labels_N: np.ndarray, share: float) -> np.ndarray:
+    """How many images of each class (K,) are about ``share`` of it.
+
     Every class with two images or more keeps one on each side; a class with a single image keeps it for training.
     """
     counts_K = np.bincount(labels_N)
@@ -35,10 +65,14 @@ def stratified_split(labels_N: np.ndarray, share: float, seed: int) -> tuple[np.
     quota_K = np.floor(exact_K).astype(np.int64)
     left_over = int(np.ceil(round(len(labels_N) * share, 9))) - int(quota_K.sum())
     quota_K[np.argsort(quota_K - exact_K, kind="stable")[:left_over]] += 1
-    quota_K = np.clip(quota_K, np.minimum(1, counts_K // 2), np.maximum(counts_K - 1, 0))
-    test = [
-        generator(seed, SPLIT, label).permutation(np.flatnonzero(labels_N == label))[:quota]
-        for label, quota in enumerate(quota_K.tolist())
-    ]
+    return np.clip(quota_K, np.minimum(1, counts_K // 2), np.maximum(counts_K - 1, 0))
+
+
+def _both_sides(test: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
     test_rows = np.sort(np.concatenate(test))
-    return np.setdiff1d(np.arange(len(labels_N)), test_rows), test_rows
+    return np.setdiff1d(np.arange(count), test_rows), test_rows
+
+
+def _require_seed(seed: int) -> None:
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; a whole number of at least 0 is accepted.")

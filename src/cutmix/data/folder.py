@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from cutmix.data.arrays import resized
-from cutmix.data.chance import stratified_split
+from cutmix.data.chance import split_by_name
 from cutmix.data.photo_facts import PhotoFact, Progress, photo_facts
 from cutmix.data.photos import PHOTO_SUFFIXES, read_photo
 from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, PhotoSplit, Split, measured_mean_std
 from cutmix.errors import CutmixError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Of red, green and blue over ImageNet's photos, in units where a pixel lies in [0, 1]; taken for all photos."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
+"""The standard deviations that belong to ``IMAGENET_MEAN``."""
 TEST_NAMES = ("val", "test", "valid")
 TEST_SHARE = 0.2
 SHOWN = 5
@@ -69,6 +71,8 @@ def load_folder(folder: Path, image_size: int | None = None, seed: int = 0, prog
 
 def list_folder(folder: Path, seed: int = 0) -> Listing:
     """List ``folder``: ``train`` with ``val``, ``test`` or ``valid`` in it, or class folders of which 20 % are drawn.
+
+    What is drawn hangs on ``seed`` and on each file's name in its class folder (``chance.split_by_name``).
 
     Raises ``CutmixError`` if there is no such folder, there are fewer than two classes, or the test part has a class
     that the train part has not.
@@ -166,8 +170,10 @@ def _drawn(folder: Path, part: Path, seed: int) -> Listing:
     files, ignored = class_files(part)
     classes = _classes(part, files)
     every = _split(files, classes)
-    train_rows, test_rows = stratified_split(every.labels_N, TEST_SHARE, seed)
-    note = f"{len(test_rows)} of {len(every)} pictures drawn for testing, stratified, with seed {seed}"
+    names = [path.relative_to(part / classes[label]).as_posix() for path, label in zip(every.paths, every.labels_N)]
+    train_rows, test_rows = split_by_name(every.labels_N, names, TEST_SHARE, seed)
+    drawn = f"drawn for testing by their file names, stratified, with seed {seed}"
+    note = f"{len(test_rows)} of {len(every)} pictures {drawn}"
     empty = tuple(part / name for name, inside in files.items() if not inside)
     single = [classes[label] for label, count in sorted(Counter(every.labels_N.tolist()).items()) if count == 1]
     if single:

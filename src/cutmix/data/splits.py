@@ -5,8 +5,12 @@ Shapes: N images of a split, H x W pixels, C = 3 channels (always RGB).
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,7 @@ from cutmix.errors import UsageError
 
 SMALL_SIDE = 64
 """Images of at most this many pixels a side are small: they live in memory, and are looked at whole."""
+SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,7 +89,8 @@ class Data:
     network. ``flip`` says whether mirroring keeps the class (not for digits). ``note`` says what a reader of the
     numbers should know: which split was drawn, which images were left out.
 
-    Raises ``UsageError`` if a split is empty, a label names no class, or there are fewer than two classes.
+    Raises ``UsageError`` if a split is empty, a label names no class, a class is tested but not trained, or there are
+    fewer than two classes.
     """
 
     name: str
@@ -104,6 +110,7 @@ class Data:
             raise UsageError(f"{self.name} names a class twice: {_twice(self.classes)}.")
         for part, split in (("train", self.train), ("test", self.test)):
             _require_split(f"the {part} part of {self.name}", split, len(self.classes), self.image_size)
+        _require_trained(self)
         if min(self.std) <= 0:
             raise UsageError(f"{self.name} has std {self.std}; every channel must vary.")
 
@@ -112,23 +119,27 @@ class Data:
         """How many classes there are, K."""
         return len(self.classes)
 
-    def limit(self, train: int | None = None, test: int | None = None) -> Data:
-        """The same data with at most ``train`` and ``test`` images, as even over the classes as they allow."""
-        return replace(
-            self,
-            train=_limited(self.train, train),
-            test=_limited(self.test, test),
-            note=_join(self.note, _limit_note("train", self.train, train), _limit_note("test", self.test, test)),
-        )
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that stand for what is trained and tested on: class names, and each split with its labels.
 
+        Of small images the pixels count, as they are fed to the network. Of photos the paths below the folder that
+        holds them all count, not the content: 1.3 million files are not read for it, and the folder may be moved.
+        """
+        digest = blake2b(json.dumps(self.classes).encode(), digest_size=8)
+        root = len(_common_folder([path for split in self._photo_splits() for path in split.paths]))
+        for split in (self.train, self.test):
+            digest.update(b"%d\0" % len(split))
+            digest.update(split.labels_N.astype("<i8").tobytes())
+            if isinstance(split, PhotoSplit):
+                digest.update(os.fsencode("\0".join(path.as_posix()[root:] for path in split.paths)))
+            else:
+                digest.update(b"%d\0%d\0" % split.images_NHWC.shape[1:3])
+                digest.update(np.ascontiguousarray(split.images_NHWC).reshape(-1).data)
+        return digest.hexdigest()
 
-def class_balanced_order(labels_N: np.ndarray) -> np.ndarray:
-    """The order that takes the first image of every class, then the second of every class, and so on."""
-    by_class = np.argsort(labels_N, kind="stable")
-    starts = np.searchsorted(labels_N[by_class], labels_N[by_class])
-    rank_in_class = np.empty(len(labels_N), dtype=np.int64)
-    rank_in_class[by_class] = np.arange(len(labels_N)) - starts
-    return np.argsort(rank_in_class, kind="stable")
+    def _photo_splits(self) -> list[PhotoSplit]:
+        return [split for split in (self.train, self.test) if isinstance(split, PhotoSplit)]
 
 
 def measured_mean_std(images_NHWC: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -142,22 +153,14 @@ def measured_mean_std(images_NHWC: np.ndarray) -> tuple[tuple[float, float, floa
     return (mr, mg, mb), (sr, sg, sb)
 
 
-def _limited(split: Split, count: int | None) -> Split:
-    if count is None:
-        return split
-    if count < 1:
-        raise UsageError(f"limit asks for {count} images; at least 1 is accepted.")
-    if count >= len(split):
-        return split
-    return split.subset(class_balanced_order(split.labels_N)[:count])
-
-
-def _limit_note(part: str, split: Split, count: int | None) -> str:
-    return "" if count is None or count >= len(split) else f"{part} limited to {count} of {len(split)} images"
-
-
-def _join(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)
+def _common_folder(paths: Sequence[Path]) -> str:
+    """What all paths begin with, up to and with a slash."""
+    if not paths:
+        return ""
+    texts = [path.as_posix() for path in paths]
+    # What the first and the last in order share, all share. It is cut at a slash below.
+    shared = os.path.commonprefix([min(texts), max(texts)])  # noqa: RUF071
+    return shared[: shared.rfind("/") + 1]
 
 
 def _require_labels(labels_N: np.ndarray, count: int) -> None:
@@ -175,6 +178,16 @@ def _require_split(what: str, split: Split, num_classes: int, image_size: int) -
     if isinstance(split, ArraySplit) and split.images_NHWC.shape[1:3] != (image_size, image_size):
         height, width = split.images_NHWC.shape[1:3]
         raise UsageError(f"{what} holds images of {height}x{width}; image_size is {image_size}, a square side.")
+
+
+def _require_trained(data: Data) -> None:
+    only_tested = np.setdiff1d(data.test.labels_N, data.train.labels_N).tolist()
+    if only_tested:
+        names = ", ".join(data.classes[label] for label in only_tested[:SHOWN])
+        more = ", ..." if len(only_tested) > SHOWN else ""
+        raise UsageError(
+            f"{data.name} has test images but no training image of {len(only_tested)} class(es): {names}{more}."
+        )
 
 
 def _twice(names: Sequence[str]) -> str:

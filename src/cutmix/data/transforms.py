@@ -123,9 +123,6 @@ class PhotoCrop:
 
 Augment = CropFlip | PhotoCrop | NoAugment
 
-AUGMENTS = ("CropFlip", "PhotoCrop", "NoAugment")
-"""The names that a recipe may use."""
-
 
 def default_augment(data: Data) -> CropFlip | PhotoCrop:
     """The paper's augmentation for this kind of data: CropFlip by an eighth of the side, PhotoCrop for photos."""
