@@ -6,11 +6,17 @@ import json
 import sys
 
 import pytest
+import torch
 
+from cutmix.data import load_data
 from cutmix.errors import CutmixError, UsageError
 from cutmix.recipes.recipe import Recipe
 from cutmix.recipes.start import train
-from cutmix.training.run import differences
+from cutmix.training.checkpoint import load_checkpoint
+from cutmix.training.loop import make_accelerator
+from cutmix.training.run import Run, differences
+from cutmix.training.settings import Settings
+from cutmix.training.state import State
 
 
 def recipe(data, **changes) -> Recipe:
@@ -49,10 +55,7 @@ def test_a_folder_that_cannot_be_made_is_named(tiny_arrays, tmp_path):
 
 
 def test_the_moving_average_is_what_is_kept_and_tested(tiny_arrays, tmp_path):
-    import torch
-
     from cutmix.recipes.trained import load_trained, test_trained
-    from cutmix.training.checkpoint import load_checkpoint
 
     test_trained.__test__ = False  # type: ignore[attr-defined]
     result = train(recipe(tiny_arrays, ema=0.8), name="run", runs=tmp_path, cpu=True)
@@ -65,6 +68,19 @@ def test_the_moving_average_is_what_is_kept_and_tested(tiny_arrays, tmp_path):
     assert tested.top1 == pytest.approx(result["test_error_top1_last"], abs=1e-4)
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert tested.loss == pytest.approx(last["test_loss"], rel=1e-4)
+
+
+def test_the_best_checkpoint_is_the_best_epochs(tiny_arrays, tmp_path):
+    model = torch.nn.Linear(2, 2)
+    run = Run(tmp_path / "run", recipe(tiny_arrays).as_dict(), load_data(f"arrays:{tiny_arrays}"), arch="linear")
+    state = State(model, torch.optim.SGD(model.parameters(), 0.1), None)
+    for epoch, error in enumerate([9.0, 3.5, 4.0, 3.5, 8.0], 1):
+        state.epoch = epoch
+        state.history.append({"epoch": epoch, "test_error_top1": error, "test_error_top5": error / 2})
+        run.save(state, make_accelerator(Settings(), cpu=True))
+    best, last = (load_checkpoint(tmp_path / "run" / name) for name in ("best.pth.tar", "last.pth.tar"))
+    assert (best["epoch"], best["best_err1"], best["best_err5"]) == (3, 3.5, 1.75)  # counted from 0; ties replace
+    assert (last["epoch"], last["best_err1"]) == (4, 3.5)
 
 
 def test_differences_are_lines():
