@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cutmix.errors import CutmixError, UsageError, nearest
@@ -63,8 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         flags = [option for action in commands[args.command]._actions for option in action.option_strings]
         commands[args.command].error(f"unknown argument {unknown[0]}.{nearest(unknown[0].partition('=')[0], flags)}")
+    return guarded(lambda: args.run(args), args.debug)
+
+
+def guarded(run: Callable[[], int], debug: bool) -> int:
+    """Call ``run``; whatever goes wrong becomes a line or two and an exit code, unless ``debug`` lets it through."""
     try:
-        return int(args.run(args) or 0)
+        return run()
     except KeyboardInterrupt:
         print("cutmix: interrupted", file=sys.stderr)
         return 130
@@ -72,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if args.debug:
+        if debug:
             raise
         return explain(error)
 

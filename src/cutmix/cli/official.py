@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cutmix.cli import Parser, explain
+from cutmix.cli import Parser, guarded
 from cutmix.cli.train import first_process, leave_processes
 from cutmix.errors import UsageError
 from cutmix.recipes.recipe import Recipe
@@ -209,29 +209,27 @@ def print_summary(epoch: int, epochs: int, top1: float, top5: float, name: str, 
 def train_main(argv: Sequence[str] | None = None) -> int:
     """The official ``train.py``; returns the exit code."""
     args = train_parser().parse_args(argv)
-    try:
-        recipe = recipe_of(args)
-        from cutmix.recipes.start import train
+    return guarded(lambda: run_training(args), args.debug)
 
-        atexit.register(leave_processes)
-        result = train(
-            recipe,
-            name=args.expname,
-            data_root=args.data_root,
-            resume=args.resume,
-            workers=args.workers,
-            cpu=args.cpu,
-            display=OfficialDisplay(args.verbose, args.print_freq, Path("runs") / args.expname),
-            command=shlex.join(["python", *sys.argv]),
-        )
-        if first_process():
-            print("Best accuracy (top-1 and 5 error):", result["test_error_top1_best"], result["test_error_top5_best"])
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if args.debug:
-            raise
-        return explain(error)
+
+def run_training(args: argparse.Namespace) -> int:
+    """Train by the flags of ``train.py``."""
+    recipe = recipe_of(args)
+    from cutmix.recipes.start import train
+
+    atexit.register(leave_processes)
+    result = train(
+        recipe,
+        name=args.expname,
+        data_root=args.data_root,
+        resume=args.resume,
+        workers=args.workers,
+        cpu=args.cpu,
+        display=OfficialDisplay(args.verbose, args.print_freq, Path("runs") / args.expname),
+        command=shlex.join(["python", *sys.argv]),
+    )
+    if first_process():
+        print("Best accuracy (top-1 and 5 error):", result["test_error_top1_best"], result["test_error_top5_best"])
     return 0
 
 
@@ -249,37 +247,35 @@ def link_official_names(folder: Path) -> None:
 def test_main(argv: Sequence[str] | None = None) -> int:
     """The official ``test.py``; returns the exit code."""
     args = test_parser().parse_args(argv)
-    try:
-        from cutmix.recipes.build import model_call
-        from cutmix.recipes.trained import load_trained, test_trained
+    return guarded(lambda: run_test(args), args.debug)
 
-        classes, size = {"cifar10": (10, 32), "cifar100": (100, 32)}.get(args.dataset, (1000, 224))
-        call = str(model_call(network(args), num_classes=classes, image_size=size))
-        print(f"=> creating model '{args.net_type}'")
-        print(f"=> loading checkpoint '{args.pretrained}'")
-        trained = load_trained(args.pretrained, model=call)
-        print(f"=> loaded checkpoint '{args.pretrained}'")
-        print_network(trained.model)
-        display = OfficialDisplay(args.verbose, args.print_freq)
 
-        def watch(step: int, steps: int, sums_4: Tensor) -> None:
-            if args.verbose:
-                display.print_test(f"[{step}/{steps}]", step, sums_4)
+def run_test(args: argparse.Namespace) -> int:
+    """Test by the flags of ``test.py``."""
+    from cutmix.recipes.build import model_call
+    from cutmix.recipes.trained import load_trained, test_trained
 
-        errors = test_trained(
-            trained,
-            args.dataset,
-            args.data_root,
-            batch_size=args.batch_size,
-            workers=args.workers,
-            cpu=args.cpu,
-            watch=watch,
-        )
-        print("Accuracy (top-1 and 5 error):", errors.top1, errors.top5)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if args.debug:
-            raise
-        return explain(error)
+    classes, size = {"cifar10": (10, 32), "cifar100": (100, 32)}.get(args.dataset, (1000, 224))
+    call = str(model_call(network(args), num_classes=classes, image_size=size))
+    print(f"=> creating model '{args.net_type}'")
+    print(f"=> loading checkpoint '{args.pretrained}'")
+    trained = load_trained(args.pretrained, model=call)
+    print(f"=> loaded checkpoint '{args.pretrained}'")
+    print_network(trained.model)
+    display = OfficialDisplay(args.verbose, args.print_freq)
+
+    def watch(step: int, steps: int, sums_4: Tensor) -> None:
+        if args.verbose:
+            display.print_test(f"[{step}/{steps}]", step, sums_4)
+
+    errors = test_trained(
+        trained,
+        args.dataset,
+        args.data_root,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        cpu=args.cpu,
+        watch=watch,
+    )
+    print("Accuracy (top-1 and 5 error):", errors.top1, errors.top5)
     return 0
