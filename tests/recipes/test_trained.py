@@ -89,3 +89,16 @@ def test_a_folder_without_a_checkpoint_or_pictures_is_named(tmp_path):
         load_trained(str(tmp_path))
     with pytest.raises(UsageError, match="there are no pictures in"):
         list(picture_files([tmp_path]))
+
+
+def test_other_data_is_normalised_as_the_network_was_trained(run, tiny_arrays):
+    from dataclasses import replace
+
+    from cutmix.data import load_data
+    from cutmix.recipes.trained import as_trained
+
+    network = load_trained(str(run))
+    other = replace(load_data(f"arrays:{tiny_arrays}"), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    adapted = as_trained(network, other)
+    assert (adapted.mean, adapted.std) == (network.mean, network.std)
+    assert adapted.mean != other.mean
