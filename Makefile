@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 demo: .venv/.demo
 	$(BIN)/cutmix train small.digits
-	$(BIN)/cutmix preview digits --out runs/preview.png
+	$(BIN)/cutmix preview digits --seed 9 --out runs/preview.png
 
 test: .venv/.dev lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

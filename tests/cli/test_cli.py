@@ -212,6 +212,20 @@ def test_predicting_pictures(run, tmp_path, capsys):
     assert "b.jpg" in second["problem"]
 
 
+def test_a_preview_cuts_out_half_the_side_unless_told_otherwise(tmp_path, monkeypatch):
+    """On 8-pixel digits the 16 pixels of CIFAR would leave nothing to see."""
+    from cutmix import pictures
+
+    drawn = []
+    monkeypatch.setattr(pictures, "methods_picture", lambda rows, path: drawn.extend(rows))
+    assert main(["preview", "digits", "--out", str(tmp_path / "p.png")]) == 0
+    assert [name for name, _, _ in drawn] == ["original", "MixUp", "Cutout(size=4)", "CutMix"]
+    (_, before, _), (_, after, _) = drawn[0], drawn[2]
+    erased = (before != after).any(-1).sum((1, 2))
+    assert (erased > 0).all()
+    assert (erased <= 16).all()
+
+
 def test_preview_draws_every_method(tmp_path, capsys):
     out = tmp_path / "p.png"
     assert main(["preview", "digits", "--images", "5", "--out", str(out)]) == 0

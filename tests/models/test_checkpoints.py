@@ -21,7 +21,6 @@ from cutmix.models import (
     ResNet,
     Weights,
     load_weights,
-    model_from_weights,
     official_checkpoint,
     read_weights,
     write_safetensors,
@@ -334,20 +333,6 @@ def test_weights_take_the_network_s_type() -> None:
     load_weights(network, Weights(_network(seed=1).half().state_dict()), source="half.pth")
     assert network.fc.weight.dtype == torch.float64
     assert torch.equal(network.fc.weight.half(), _network(seed=1).half().fc.weight)
-
-
-def test_a_network_made_from_the_weights_alone(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = PyramidNet(11, 5, num_classes=4).eval()
-    before = torch.get_rng_state()
-    made = model_from_weights(Weights(network.state_dict()), source="x.pth").eval()
-    assert torch.equal(torch.get_rng_state(), before)
-    assert repr(made) == repr(network)
-    images = torch.randn(2, 3, 16, 16)
-    with torch.no_grad():
-        assert torch.equal(made(images), network(images))
-    with pytest.raises(CutmixError, match=r"x\.pth fits no network of this package"):
-        model_from_weights(Weights({"weight": torch.zeros(2)}), source="x.pth")
 
 
 # Writing

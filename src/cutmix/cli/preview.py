@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-DEFAULT = ("NoMixing", "MixUp", "Cutout", "CutMix")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", default="digits", metavar="DATA", help="a data set (digits)")
@@ -18,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mixing",
         action="append",
         metavar="CALL",
-        help=f"a method, any number of times (default: {', '.join(DEFAULT)})",
+        default=[],
+        help="a method, any number of times (default: NoMixing, MixUp, Cutout of half the side, CutMix)",
     )
     parser.add_argument("--images", "-n", type=int, default=8, metavar="N", help="how many images (8)")
     parser.add_argument("--seed", type=int, default=0, help="chooses images, boxes and shares (0)")
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     preview(
         args.data,
-        args.mixing or DEFAULT,
+        args.mixing,
         args.out,
         images=args.images,
         seed=args.seed,

@@ -21,13 +21,12 @@ from torch import Tensor, nn
 
 from cutmix.errors import CutmixError, UsageError
 from cutmix.files import write_atomically
-from cutmix.models.guess import guess_model, guess_network
+from cutmix.models.guess import guess_model
 
 __all__ = [
     "Weights",
     "guess_model",
     "load_weights",
-    "model_from_weights",
     "official_checkpoint",
     "read_weights",
     "write_safetensors",
@@ -255,23 +254,6 @@ def _hints(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[st
     if call := guess_model(given):
         hints.append(f" The file fits {call}{f'; the network is {own}' if (own := guess_model(wanted)) else ''}.")
     return hints
-
-
-def model_from_weights(weights: Weights, *, source: str | os.PathLike[str]) -> nn.Module:
-    """The network that :func:`guess_model` finds for the weights, with the weights in it. Draws no random number.
-
-    Raises:
-        CutmixError: they belong to none of our networks.
-    """
-    guess = guess_network(weights.state_dict)
-    if guess is None:
-        raise CutmixError(f"{source} fits no network of this package: say which network it is for")
-    network, kwargs = guess
-    with torch.device("meta"):
-        model = network(**kwargs)
-    model.to_empty(device="cpu")
-    load_weights(model, weights, source=source)
-    return model
 
 
 def official_checkpoint(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cutmix.mixing import Mixing
     from cutmix.training.schedules import Schedule
 
-SMALL = 64  # pixels: images up to this side take a CIFAR network, larger ones an ImageNet network
 LIBRARIES = ("torchvision", "timm")
 
 
@@ -87,9 +86,11 @@ def make_augment(text: str) -> Any:
 def model_call(text: str, *, num_classes: int, image_size: int) -> Call:
     """The network's whole constructor call: what the data decides is filled in where the call leaves it open.
 
-    An empty text is ResNet-20 for small images and ResNet-18 for photos.
+    Images of up to 64 pixels a side take a CIFAR network. An empty text is ResNet-20 for those, ResNet-18 for photos.
     """
-    small = image_size <= SMALL
+    from cutmix.data import SMALL_SIDE
+
+    small = image_size <= SMALL_SIDE
     if text == AUTO:
         text = "ResNet(depth=20, bottleneck=False)" if small else "ResNet(depth=18)"
     call = parse_call(text)

@@ -23,7 +23,7 @@ def preview(
 
     Args:
         data: a data set.
-        mixings: constructor calls.
+        mixings: constructor calls; without any: no mixing, Mixup, Cutout (half the side, as in the paper) and CutMix.
         out: the picture's file.
         images: how many images, at least 1.
         seed: chooses images, boxes and shares.
@@ -31,7 +31,8 @@ def preview(
     Raises:
         UsageError: an unknown method or data set, or no images.
     """
-    methods = [make_mixing(text) for text in mixings]
+    for text in mixings:
+        make_mixing(text)  # a typing error is found before any data is read
     if images < 1:
         raise UsageError(f"a preview needs at least 1 image, got {images}")
 
@@ -45,7 +46,8 @@ def preview(
     batches = train_batches(loaded, batch_size=count, seed=seed, augment=NoAugment(), workers=0)
     batch = next(batches.epoch(0))
     rows = []
-    for method, text in zip(methods, mixings):
+    for text in mixings or ("NoMixing", "MixUp", f"Cutout(size={loaded.image_size // 2})", "CutMix"):
+        method = make_mixing(text)
         mixed, target = method(batch.images_BCHW, batch.labels_B, np.random.default_rng([seed, 1]))
         captions = share_captions(
             target.labels.tolist(), target.partner_labels.tolist(), target.share.tolist(), loaded.classes

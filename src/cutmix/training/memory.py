@@ -13,9 +13,9 @@ _NEVER = 2**31 - 1
 def keep_large_blocks() -> bool:
     """Raise glibc's two thresholds, so that freed tensors are reused; True where the C library took it.
 
-    By default every block above 32 MiB at most is mapped and unmapped anew, and each fresh page costs a fault: on two
-    cores that is a good part of a small network's training step (``benchmarks/train_step.py`` prints it). The price is
-    that the process keeps its peak memory until it ends. Does nothing on other systems.
+    By default every block above 32 MiB at most is mapped and unmapped anew, and each fresh page costs a fault:
+    ``benchmarks/train_step.py`` times a training step with and without. The price is that
+    the process keeps its peak memory until it ends. Does nothing on other systems.
     """
     if not sys.platform.startswith("linux"):
         return False
