@@ -10,24 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cutmix.mixing import (
+        CenterGaussianCutMix,
+        CompleteLabelCutMix,
         CutMix,
         Cutout,
+        FixedSizeCutMix,
         MixedTarget,
         MixingCollate,
         MixUp,
         NoMixing,
+        OneHotCutMix,
         mixed_correct,
         mixed_cross_entropy,
     )
 
 __version__ = "0.1.0"
 __all__ = [
+    "CenterGaussianCutMix",
+    "CompleteLabelCutMix",
     "CutMix",
     "Cutout",
+    "FixedSizeCutMix",
     "MixUp",
     "MixedTarget",
     "MixingCollate",
     "NoMixing",
+    "OneHotCutMix",
     "mixed_correct",
     "mixed_cross_entropy",
 ]

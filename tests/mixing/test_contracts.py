@@ -118,14 +118,26 @@ def test_the_layout_does_not_change_the_result(mixing: Mixing) -> None:
 
 
 @every_setting
-def test_the_target_says_what_the_picture_shows(mixing: Mixing) -> None:
+def test_the_contents_are_what_the_picture_shows(mixing: Mixing) -> None:
     """Image i is 1 in channel i and 0 elsewhere, so the means of a mixed image's channels are what it is made of."""
     labels = torch.tensor([0, 1, 2, 3, 4])
     images = torch.eye(5)[:, :, None, None].repeat(1, 1, 24, 30)
     for seed in range(20):
-        mixed, target = mixing(images, labels, rng(seed))
-        content = mixed.mean((2, 3))
-        assert torch.allclose(content / content.sum(1, keepdim=True), target.soft(5), atol=1e-5)
+        plan = mixing.draw(images.shape, rng(seed))
+        shown = plan.apply(images).mean((2, 3))
+        assert torch.allclose(shown / shown.sum(1, keepdim=True), plan.contents(labels).soft(5), atol=1e-5)
+
+
+@every_setting
+def test_the_target_says_what_the_picture_shows_or_has_a_weight_of_its_own(mixing: Mixing) -> None:
+    images, labels = a_batch()
+    for seed in range(20):
+        plan = mixing.draw(images.shape, rng(seed))
+        shown, target = plan.contents(labels), plan.targets(labels)
+        assert torch.equal(target.labels, shown.labels)
+        assert torch.equal(target.partner_labels, shown.partner_labels)
+        wanted = shown.share if plan.weight is None else torch.as_tensor(plan.weight).float().expand(5)
+        assert torch.equal(target.share, wanted)
 
 
 @every_setting

@@ -54,6 +54,20 @@ class Draws:
         rows, columns = (np.asarray(integers(length, size=shape)) for length in size_HW)
         return rows, columns
 
+    def gaussian_pixel(
+        self, size_HW: tuple[int, int], shape: tuple[int, ...], sigma: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns from a Gaussian around the middle, ``sigma`` sides wide, clipped to the image."""
+        rows, columns = (
+            np.clip(np.floor(length * (0.5 + sigma * self.normal(shape))), 0, length - 1).astype(np.int64)
+            for length in size_HW
+        )
+        return rows, columns
+
+    def normal(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """From the Gaussian of mean 0 and deviation 1."""
+        return np.asarray(self._source.standard_normal(shape))
+
     def partners(self, batch_size: int, given: ArrayLike | None = None) -> NDArray[np.int64]:
         """The partner of each image, (B,): a permutation of the batch."""
         if given is None:

@@ -1,7 +1,8 @@
 """What a drawn mix does to a batch: keep it, paste, blend or erase. There is no chance in here.
 
 The convention of the whole project: the *share* (lambda in the papers) is the part of the image that the FIRST label
-keeps; the partner's label has the rest. Where pixels are pasted it is counted in the pixels that are really kept.
+keeps; the partner's label has the rest. Where pixels are pasted it is counted in the pixels that are really kept. That
+is what ``contents`` says. ``targets`` says the same, but for plans with a *weight* of their own.
 
 A plan is drawn for a shape, and can be applied to whatever has that batch size and that height and width: images,
 their masks, a layer's feature maps. It is held on the host as numbers and numpy arrays.
@@ -12,7 +13,7 @@ Legend: B = images of a batch, C = channels, H = height, W = width, K = classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,13 @@ from cutmix.mixing.targets import MixedTarget, check_labels
 
 
 class Plan(ABC):
-    """What will be done to one batch."""
+    """What will be done to one batch.
+
+    Attributes:
+        weight: of the first label where that is not its share: a float or (B,). None if it is (:class:`Weigh`).
+    """
+
+    weight: Any = None
 
     @abstractmethod
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
@@ -42,8 +49,12 @@ class Plan(ABC):
         """
 
     @abstractmethod
+    def contents(self, labels: Tensor) -> MixedTarget:
+        """Whose pixels the mixed images show, and how many, given the labels of the batch: (B,) or (B, K)."""
+
     def targets(self, labels: Tensor) -> MixedTarget:
-        """What the mixed images are to be called, given the labels of the batch: (B,) integers or (B, K) floats."""
+        """What the mixed images are to be called: what they show, unless the plan has a ``weight`` of its own."""
+        return self.contents(labels)
 
     @abstractmethod
     def only(self, on_B: NDArray[np.bool_]) -> Plan:
@@ -57,7 +68,7 @@ class Keep(Plan):
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
         return images
 
-    def targets(self, labels: Tensor) -> MixedTarget:
+    def contents(self, labels: Tensor) -> MixedTarget:
         return _whole(labels)
 
     def only(self, on_B: NDArray[np.bool_]) -> Keep:
@@ -94,7 +105,7 @@ class Paste(Plan):
         _check_batch(images, len(self.partners), self.size_HW)
         return pixels.paste(images, self.box, self.partners, inplace=inplace)
 
-    def targets(self, labels: Tensor) -> MixedTarget:
+    def contents(self, labels: Tensor) -> MixedTarget:
         return _mixed(labels, self.partners, self.share)
 
     def only(self, on_B: NDArray[np.bool_]) -> Paste:
@@ -130,7 +141,7 @@ class Blend(Plan):
         _check_batch(images, len(self.partners))
         return pixels.blend(images, self.share, self.partners, inplace=inplace)
 
-    def targets(self, labels: Tensor) -> MixedTarget:
+    def contents(self, labels: Tensor) -> MixedTarget:
         return _mixed(labels, self.partners, self.share)
 
     def only(self, on_B: NDArray[np.bool_]) -> Blend:
@@ -164,11 +175,46 @@ class Erase(Plan):
         _check_batch(images, len(images) if self.box.shared else len(self.box.top), self.size_HW)
         return pixels.erase(images, self.box, self.fill, inplace=inplace)
 
-    def targets(self, labels: Tensor) -> MixedTarget:
+    def contents(self, labels: Tensor) -> MixedTarget:
         return _whole(labels)
 
     def only(self, on_B: NDArray[np.bool_]) -> Erase:
         return self if on_B.all() else replace(self, box=self.box.only(on_B))
+
+
+@dataclass(frozen=True, eq=False)
+class Weigh(Plan):
+    """Does what ``plan`` does, and weighs the labels in another way than by the pixels that are shown.
+
+    Args:
+        plan: what is done to the images.
+        weight: of the first label, in [0, 1]: a float, or (B,). The partner's label has the rest.
+
+    Raises:
+        UsageError: a weight is outside [0, 1].
+    """
+
+    plan: Plan
+    weight: float | NDArray[np.float64] = field()  # required, whatever the class above says
+
+    def __post_init__(self) -> None:
+        if not every((self.weight >= 0) & (self.weight <= 1)):
+            raise UsageError(f"A weight must be from 0 to 1, not {self.weight}.")
+
+    def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
+        return self.plan.apply(images, inplace=inplace)
+
+    def contents(self, labels: Tensor) -> MixedTarget:
+        return self.plan.contents(labels)
+
+    def targets(self, labels: Tensor) -> MixedTarget:
+        shown = self.contents(labels)
+        return replace(shown, share=_per_label(self.weight, shown.labels))
+
+    def only(self, on_B: NDArray[np.bool_]) -> Weigh:
+        if on_B.all():
+            return self
+        return replace(self, plan=self.plan.only(on_B), weight=np.where(on_B, self.weight, 1.0))
 
 
 def _own_partner_unless(on_B: NDArray[np.bool_], partners: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -178,11 +224,13 @@ def _own_partner_unless(on_B: NDArray[np.bool_], partners: NDArray[np.int64]) ->
 def _mixed(labels: Tensor, partners: NDArray[np.int64], share: float | NDArray[np.float64]) -> MixedTarget:
     labels = check_labels(labels, len(partners))
     order = pixels.on_device(partners, labels.device)
+    return MixedTarget(labels, labels.index_select(0, order), _per_label(share, labels))
+
+
+def _per_label(share: float | NDArray[np.float64], labels: Tensor) -> Tensor:
     if isinstance(share, np.ndarray):
-        share_B = pixels.on_device(share.astype(np.float32), labels.device)
-    else:
-        share_B = torch.full((len(labels),), share, device=labels.device)
-    return MixedTarget(labels, labels.index_select(0, order), share_B)
+        return pixels.on_device(share.astype(np.float32), labels.device)
+    return torch.full((len(labels),), share, device=labels.device)
 
 
 def _whole(labels: Tensor) -> MixedTarget:
