@@ -5,6 +5,7 @@ Legend: B = images of a batch, H = height, W = width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -67,6 +68,15 @@ class Draws:
     def normal(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """From the Gaussian of mean 0 and deviation 1."""
         return np.asarray(self._source.standard_normal(shape))
+
+    def choice(self, weights: Sequence[float]) -> int:
+        """Which of several, with a probability in proportion to its weight."""
+        bounds = np.cumsum(weights)
+        return int(np.searchsorted(bounds[:-1], bounds[-1] * self._source.random(), side="right"))
+
+    def seed(self) -> int:
+        """Where another generator starts, for what is drawn later."""
+        return int(self._source.bytes(8).hex(), 16)
 
     def partners(self, batch_size: int, given: ArrayLike | None = None) -> NDArray[np.int64]:
         """The partner of each image, (B,): a permutation of the batch."""

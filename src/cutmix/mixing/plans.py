@@ -13,6 +13,7 @@ Legend: B = images of a batch, C = channels, H = height, W = width, K = classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,9 +33,16 @@ class Plan(ABC):
 
     Attributes:
         weight: of the first label where that is not its share: a float or (B,). None if it is (:class:`Weigh`).
+        layer: of the network, whose feature map the plan waits for; None for what is done to images.
     """
 
     weight: Any = None
+    layer: int | str | None = None
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether an image may show its partner. If not, its label stays whole."""
+        return True
 
     @abstractmethod
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
@@ -56,6 +64,31 @@ class Plan(ABC):
         """What the mixed images are to be called: what they show, unless the plan has a ``weight`` of its own."""
         return self.contents(labels)
 
+    @property
+    def steps(self) -> tuple[Plan, ...]:
+        """The plans that this one carries out, one after the other; of most, itself."""
+        return (self,)
+
+    def for_map(self, shape: Sequence[int], part: int = 0) -> Plan:
+        """The plan for a feature map of this shape. Of what is done to images, itself.
+
+        Args:
+            shape: of the map: (B, C, H, W), or (B, features).
+            part: which part of a batch that was split; each draws for itself.
+        """
+        return self
+
+    def apply_to_masks(self, masks: Tensor, *, inplace: bool = False) -> Tensor:
+        """The masks of the mixed images: (B, H, W) whole numbers, or (B, K, H, W) with a part for each class.
+
+        Where an image shows its partner, its mask is the partner's. What is erased keeps its mask, as it keeps its
+        label.
+
+        Raises:
+            UsageError: masks of whole numbers are to be blended, or they are of another size than the images.
+        """
+        return self.apply(masks, inplace=inplace)
+
     @abstractmethod
     def only(self, on_B: NDArray[np.bool_]) -> Plan:
         """This plan for the images where ``on_B`` is true. The others are left as they are, each its own partner."""
@@ -64,6 +97,11 @@ class Plan(ABC):
 @dataclass(frozen=True)
 class Keep(Plan):
     """Leaves the batch as it is: ``apply`` returns the very tensor that came."""
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Never."""
+        return False
 
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
         return images
@@ -141,6 +179,15 @@ class Blend(Plan):
         _check_batch(images, len(self.partners))
         return pixels.blend(images, self.share, self.partners, inplace=inplace)
 
+    def apply_to_masks(self, masks: Tensor, *, inplace: bool = False) -> Tensor:
+        """As :meth:`Plan.apply_to_masks`, of floats only: between two whole numbers there is no class."""
+        if not masks.is_floating_point():
+            raise UsageError(
+                f"Masks of {masks.dtype} cannot be blended: give each class a part, (B, K, H, W) floats "
+                "(torch.nn.functional.one_hot), or mix with a method that pastes."
+            )
+        return self.apply(masks, inplace=inplace)
+
     def contents(self, labels: Tensor) -> MixedTarget:
         return _mixed(labels, self.partners, self.share)
 
@@ -168,12 +215,22 @@ class Erase(Plan):
     size_HW: tuple[int, int]
     fill: float = 0.0
 
+    @property
+    def mixes_labels(self) -> bool:
+        """Never."""
+        return False
+
     def __post_init__(self) -> None:
         self.box.check(self.size_HW)
 
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
         _check_batch(images, len(images) if self.box.shared else len(self.box.top), self.size_HW)
         return pixels.erase(images, self.box, self.fill, inplace=inplace)
+
+    def apply_to_masks(self, masks: Tensor, *, inplace: bool = False) -> Tensor:
+        """The masks as they are: what was there is hidden, and its class has not changed."""
+        _check_batch(masks, len(masks) if self.box.shared else len(self.box.top), self.size_HW)
+        return masks
 
     def contents(self, labels: Tensor) -> MixedTarget:
         return _whole(labels)
@@ -204,6 +261,9 @@ class Weigh(Plan):
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
         return self.plan.apply(images, inplace=inplace)
 
+    def apply_to_masks(self, masks: Tensor, *, inplace: bool = False) -> Tensor:
+        return self.plan.apply_to_masks(masks, inplace=inplace)
+
     def contents(self, labels: Tensor) -> MixedTarget:
         return self.plan.contents(labels)
 
@@ -215,6 +275,65 @@ class Weigh(Plan):
         if on_B.all():
             return self
         return replace(self, plan=self.plan.only(on_B), weight=np.where(on_B, self.weight, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Chain(Plan):
+    """Carries out plans one after the other, of which at most one mixes labels: that one says what they are.
+
+    Args:
+        plans: in their order. What an earlier one erased goes wherever a later one pastes it, and the share does not
+            see it.
+
+    Raises:
+        UsageError: two plans mix labels.
+    """
+
+    plans: tuple[Plan, ...]
+
+    def __post_init__(self) -> None:
+        if sum(plan.mixes_labels for plan in self.steps) > 1:
+            raise UsageError(f"Two of the plans mix labels, and two shares are no target: {self.plans}.")
+
+    @property
+    def mixes_labels(self) -> bool:
+        return self._labels.mixes_labels
+
+    @property
+    def weight(self) -> Any:
+        return self._labels.weight
+
+    @property
+    def steps(self) -> tuple[Plan, ...]:
+        return tuple(step for plan in self.plans for step in plan.steps)
+
+    def for_map(self, shape: Sequence[int], part: int = 0) -> Chain:
+        return Chain(tuple(plan.for_map(shape, part) for plan in self.plans))
+
+    def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
+        mixed = images
+        for plan in self.plans:  # what an earlier one has made anew may be written into
+            mixed = plan.apply(mixed, inplace=inplace or mixed is not images)
+        return mixed
+
+    def apply_to_masks(self, masks: Tensor, *, inplace: bool = False) -> Tensor:
+        mixed = masks
+        for plan in self.plans:
+            mixed = plan.apply_to_masks(mixed, inplace=inplace or mixed is not masks)
+        return mixed
+
+    def contents(self, labels: Tensor) -> MixedTarget:
+        return self._labels.contents(labels)
+
+    def targets(self, labels: Tensor) -> MixedTarget:
+        return self._labels.targets(labels)
+
+    def only(self, on_B: NDArray[np.bool_]) -> Chain:
+        return Chain(tuple(plan.only(on_B) for plan in self.plans))
+
+    @property
+    def _labels(self) -> Plan:
+        return next((plan for plan in self.steps if plan.mixes_labels), Keep())
 
 
 def _own_partner_unless(on_B: NDArray[np.bool_], partners: NDArray[np.int64]) -> NDArray[np.int64]:
