@@ -1,7 +1,8 @@
 """Mixing regularizers: a batch in, a mixed batch and its target out.
 
-Every method is one file, and is found by looking through this folder. It draws a plan (``method.py``, ``draws.py``, ``boxes.py``: all the chance), and the plan does
-the arithmetic (``plans.py``, ``pixels.py``: none). What comes out is a ``MixedTarget`` (``targets.py``).
+Every method is one file, and is found by looking through this folder. It draws a plan (``method.py``, ``draws.py``,
+``boxes.py``: all the chance), and the plan does the arithmetic (``plans.py``, ``pixels.py``: none). What comes out is a
+``MixedTarget`` (``targets.py``). In a network's hidden layers it is done through a ``Mixer`` (``mixer.py``).
 """
 
 from importlib import import_module
@@ -10,39 +11,55 @@ from typing import Any
 
 from cutmix.mixing.boxes import Box, Geometry, box_around, box_sides
 from cutmix.mixing.collate import MixingCollate
+from cutmix.mixing.compose import Compose
 from cutmix.mixing.cutmix import BoxMixing, CutMix, cutmix_batch
 from cutmix.mixing.cutmix_variants import CenterGaussianCutMix, CompleteLabelCutMix, FixedSizeCutMix, OneHotCutMix
 from cutmix.mixing.cutout import Cutout, cutout_batch
 from cutmix.mixing.draws import Draws, Rng
+from cutmix.mixing.hidden import FeatureCutMix, Hidden, ManifoldMixup
 from cutmix.mixing.method import Mixing, Scope
+from cutmix.mixing.mixer import MixedPart, Mixer
 from cutmix.mixing.mixup import MixUp, mixup_batch
 from cutmix.mixing.none import NoMixing
-from cutmix.mixing.plans import Blend, Erase, Keep, Paste, Plan, Weigh
+from cutmix.mixing.plans import Blend, Chain, Erase, Keep, Paste, Plan, Weigh
+from cutmix.mixing.random_choice import RandomChoice
+from cutmix.mixing.scheduled import Scheduled
 from cutmix.mixing.targets import MixedTarget, mixed_correct, mixed_cross_entropy
+from cutmix.mixing.until import Until
 
 __all__ = [
     "Blend",
     "Box",
     "BoxMixing",
     "CenterGaussianCutMix",
+    "Chain",
     "CompleteLabelCutMix",
+    "Compose",
     "CutMix",
     "Cutout",
     "Draws",
     "Erase",
+    "FeatureCutMix",
     "FixedSizeCutMix",
     "Geometry",
+    "Hidden",
     "Keep",
+    "ManifoldMixup",
     "MixUp",
+    "MixedPart",
     "MixedTarget",
+    "Mixer",
     "Mixing",
     "MixingCollate",
     "NoMixing",
     "OneHotCutMix",
     "Paste",
     "Plan",
+    "RandomChoice",
     "Rng",
+    "Scheduled",
     "Scope",
+    "Until",
     "Weigh",
     "box_around",
     "box_sides",
