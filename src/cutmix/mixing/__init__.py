@@ -16,6 +16,7 @@ from cutmix.mixing.cutmix import BoxMixing, CutMix, cutmix_batch
 from cutmix.mixing.cutmix_variants import CenterGaussianCutMix, CompleteLabelCutMix, FixedSizeCutMix, OneHotCutMix
 from cutmix.mixing.cutout import Cutout, cutout_batch
 from cutmix.mixing.draws import Draws, Rng
+from cutmix.mixing.fmix import FMix
 from cutmix.mixing.hidden import FeatureCutMix, Hidden, ManifoldMixup
 from cutmix.mixing.method import Mixing, Scope
 from cutmix.mixing.mixer import MixedPart, Mixer
@@ -23,6 +24,7 @@ from cutmix.mixing.mixup import MixUp, mixup_batch
 from cutmix.mixing.none import NoMixing
 from cutmix.mixing.plans import Blend, Chain, Erase, Keep, Paste, Plan, Weigh
 from cutmix.mixing.random_choice import RandomChoice
+from cutmix.mixing.resizemix import ResizeMix
 from cutmix.mixing.scheduled import Scheduled
 from cutmix.mixing.targets import MixedTarget, mixed_correct, mixed_cross_entropy
 from cutmix.mixing.until import Until
@@ -39,6 +41,7 @@ __all__ = [
     "Cutout",
     "Draws",
     "Erase",
+    "FMix",
     "FeatureCutMix",
     "FixedSizeCutMix",
     "Geometry",
@@ -56,6 +59,7 @@ __all__ = [
     "Paste",
     "Plan",
     "RandomChoice",
+    "ResizeMix",
     "Rng",
     "Scheduled",
     "Scope",

@@ -48,6 +48,10 @@ class Draws:
             raise UsageError(f"A share (lambda) is a number from 0 to 1, or (B,) of them, not {given!r}.")
         return share if share.ndim else np.full(shape, share)
 
+    def uniform(self, low: float, high: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Evenly from ``low`` to ``high``."""
+        return np.asarray(self._source.uniform(low, high, shape))
+
     def pixel(self, size_HW: tuple[int, int], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns, uniformly over the image. The rows are drawn first."""
         rng = self._source

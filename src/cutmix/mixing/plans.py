@@ -132,7 +132,7 @@ class Paste(Plan):
 
     def __post_init__(self) -> None:
         self.box.check(self.size_HW)
-        _check_partners(self.partners, self.box.top)
+        check_partners(self.partners, self.box.top)
 
     @property
     def share(self) -> Any:
@@ -140,16 +140,20 @@ class Paste(Plan):
         return self.box.share_outside(self.size_HW)
 
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
-        _check_batch(images, len(self.partners), self.size_HW)
+        self.check_batch(images)
         return pixels.paste(images, self.box, self.partners, inplace=inplace)
 
+    def check_batch(self, images: Tensor) -> None:
+        """Refuse images that the plan was not drawn for."""
+        check_batch(images, len(self.partners), self.size_HW)
+
     def contents(self, labels: Tensor) -> MixedTarget:
-        return _mixed(labels, self.partners, self.share)
+        return mixed_labels(labels, self.partners, self.share)
 
     def only(self, on_B: NDArray[np.bool_]) -> Paste:
         if on_B.all():
             return self
-        return replace(self, box=self.box.only(on_B), partners=_own_partner_unless(on_B, self.partners))
+        return replace(self, box=self.box.only(on_B), partners=own_partner_unless(on_B, self.partners))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,10 +177,10 @@ class Blend(Plan):
     def __post_init__(self) -> None:
         if not every((self.share >= 0) & (self.share <= 1)):
             raise UsageError(f"A share must be from 0 to 1, not {self.share}.")
-        _check_partners(self.partners, self.share)
+        check_partners(self.partners, self.share)
 
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
-        _check_batch(images, len(self.partners))
+        check_batch(images, len(self.partners))
         return pixels.blend(images, self.share, self.partners, inplace=inplace)
 
     def apply_to_masks(self, masks: Tensor, *, inplace: bool = False) -> Tensor:
@@ -189,13 +193,13 @@ class Blend(Plan):
         return self.apply(masks, inplace=inplace)
 
     def contents(self, labels: Tensor) -> MixedTarget:
-        return _mixed(labels, self.partners, self.share)
+        return mixed_labels(labels, self.partners, self.share)
 
     def only(self, on_B: NDArray[np.bool_]) -> Blend:
         if on_B.all():
             return self
         share_B = np.where(on_B, self.share, 1.0)
-        return replace(self, share=share_B, partners=_own_partner_unless(on_B, self.partners))
+        return replace(self, share=share_B, partners=own_partner_unless(on_B, self.partners))
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,12 +228,12 @@ class Erase(Plan):
         self.box.check(self.size_HW)
 
     def apply(self, images: Tensor, *, inplace: bool = False) -> Tensor:
-        _check_batch(images, len(images) if self.box.shared else len(self.box.top), self.size_HW)
+        check_batch(images, len(images) if self.box.shared else len(self.box.top), self.size_HW)
         return pixels.erase(images, self.box, self.fill, inplace=inplace)
 
     def apply_to_masks(self, masks: Tensor, *, inplace: bool = False) -> Tensor:
         """The masks as they are: what was there is hidden, and its class has not changed."""
-        _check_batch(masks, len(masks) if self.box.shared else len(self.box.top), self.size_HW)
+        check_batch(masks, len(masks) if self.box.shared else len(self.box.top), self.size_HW)
         return masks
 
     def contents(self, labels: Tensor) -> MixedTarget:
@@ -336,11 +340,13 @@ class Chain(Plan):
         return next((plan for plan in self.steps if plan.mixes_labels), Keep())
 
 
-def _own_partner_unless(on_B: NDArray[np.bool_], partners: NDArray[np.int64]) -> NDArray[np.int64]:
+def own_partner_unless(on_B: NDArray[np.bool_], partners: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The partners, and where ``on_B`` is false the image itself."""
     return np.where(on_B, partners, np.arange(len(partners)))
 
 
-def _mixed(labels: Tensor, partners: NDArray[np.int64], share: float | NDArray[np.float64]) -> MixedTarget:
+def mixed_labels(labels: Tensor, partners: NDArray[np.int64], share: float | NDArray[np.float64]) -> MixedTarget:
+    """The target of images that show ``share`` of themselves, and their partners in the rest."""
     labels = check_labels(labels, len(partners))
     order = pixels.on_device(partners, labels.device)
     return MixedTarget(labels, labels.index_select(0, order), _per_label(share, labels))
@@ -357,13 +363,15 @@ def _whole(labels: Tensor) -> MixedTarget:
     return MixedTarget(labels, labels, torch.ones(len(labels), device=labels.device))
 
 
-def _check_batch(images: Tensor, batch_size: int, size_HW: tuple[int, int] | None = None) -> None:
+def check_batch(images: Tensor, batch_size: int, size_HW: tuple[int, int] | None = None) -> None:
+    """Refuse images that a plan was not drawn for."""
     if len(images) != batch_size or (size_HW and tuple(images.shape[-2:]) != tuple(size_HW)):
         size = f" of {size_HW[0]}x{size_HW[1]}" if size_HW else ""
         raise UsageError(f"This plan was drawn for {batch_size} images{size}, not for {tuple(images.shape)}.")
 
 
-def _check_partners(partners: NDArray[np.int64], values: Any) -> None:
+def check_partners(partners: NDArray[np.int64], values: Any) -> None:
+    """Refuse partners outside of the batch, and ``values`` that are neither one for all nor one for each."""
     size = len(partners)
     if not size or partners.min() < 0 or partners.max() >= size:
         raise UsageError(f"A partner must be in the batch, from 0 to {size - 1}: {partners.tolist()}.")

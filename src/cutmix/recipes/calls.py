@@ -37,9 +37,9 @@ def _text(value: Any) -> str:
 
 
 def parse_call(text: str) -> Call:
-    """Parse ``Name``, ``Name(...)`` or ``library.name(...)`` whose arguments are plain values, further calls, or tuples of these.
+    """Parse ``Name``, ``Name(...)`` or ``library.name(...)``.
 
-    A list is read as a tuple.
+    Arguments are plain values, further calls, or tuples of these; a list is read as a tuple.
 
     Raises:
         UsageError: the text is anything else.
