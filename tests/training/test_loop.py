@@ -240,16 +240,19 @@ def test_training_errors_are_weighted_by_both_labels(data):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.bias.expand(len(images), 3)
 
-    shares = []
+    plans = []
 
     class Watched(CutMix):
-        def __call__(self, images, labels, rng, *, inplace=False):
-            images, target = super().__call__(images, labels, rng, inplace=inplace)
-            right = target.share * (target.labels == 0) + (1 - target.share) * (target.partner_labels == 0)
-            shares.extend(right.tolist())
-            return images, target
+        def weigh(self, plan):
+            plans.append(plan)
+            return plan
 
     state = fit(AlwaysZero(), data, mixing=Watched(), schedule=Constant(), settings=settings(epochs=1, lr=1e-9))
+    shares = []
+    for plan, (_, labels, _) in zip(plans, train_batches(data, batch_size=10, seed=0).epoch(0), strict=True):
+        target = plan.targets(labels)
+        right = target.share * (target.labels == 0) + (1 - target.share) * (target.partner_labels == 0)
+        shares.extend(right.tolist())
     assert state.history[0]["train_error"] == pytest.approx(100 * (1 - np.mean(shares)), abs=1e-4)
     assert state.history[0]["test_error_top1"] == pytest.approx(100 * 2 / 3, abs=1e-4)
 

@@ -114,7 +114,10 @@ class Run:
         )
 
     def first_batch(self, images_BCHW: Tensor, target: MixedTarget) -> None:
-        """Draw the first mixed batch, each image with its labels and their shares."""
+        """Draw the first mixed batch, each image with its labels and their shares.
+
+        Where a hidden layer is mixed, the images are as they came, and the labels are what the network is taught.
+        """
         from cutmix.pictures import denormalise, mixed_batch_picture, share_captions
 
         shown = slice(0, FIRST_BATCH_IMAGES)
