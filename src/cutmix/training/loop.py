@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cutmix.data import Batch, Data, TestBatches, TrainBatches, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import MixedTarget, Mixing, mixed_cross_entropy
+from cutmix.models.regularizer import set_progress
 from cutmix.training.display import BatchTested, Display, Silent, StepInfo
 from cutmix.training.interrupt import Interrupted, StopSignals
 from cutmix.training.measure import Errors, errors_from, mixed_hits, percent_wrong, test_errors
@@ -243,6 +244,8 @@ class Fit:
         state, accelerator, settings = self.state, self.accelerator, self.settings
         position = (state.epoch, state.step, accelerator.process_index)
         seed_layers(settings.seed, Purpose.LAYERS, *position)
+        done = state.epoch * self.train.steps_per_epoch + state.step
+        set_progress(state.model, done / (settings.epochs * self.train.steps_per_epoch))
         rng = stream(settings.seed, Purpose.MIXING, *position)
         images_BCHW, target = self.mixing(batch.images_BCHW, batch.labels_B, rng, inplace=True)
         if self.keeper and position == (0, 0, 0):
