@@ -128,14 +128,12 @@ def test_at_nothing_the_network_is_as_without(network, name):
 @noisy
 def test_gradients_reach_the_images_and_no_input_is_written_into(name):
     model, x = built("PyramidNet", name), images("PyramidNet")
-    regularizer_layers = [module for module in model.modules() if isinstance(module, NoiseLayer)]
-    for layer in regularizer_layers:
+    for layer in (module for module in model.modules() if isinstance(module, NoiseLayer)):
         y = torch.randn(3, 2, 4, 4)
         before = y.clone()
         layer(y)
         assert torch.equal(y, before)
-    logits = run(model, x.requires_grad_())
-    logits.square().sum().backward()
+    model(x.requires_grad_()).square().sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
 

@@ -13,6 +13,7 @@ from torch import nn
 from cutmix.data import CropFlip, load_data, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import CutMix, NoMixing
+from cutmix.models.regularizer import NoiseLayer
 from cutmix.training.display import Silent, StepInfo
 from cutmix.training.loop import fit
 from cutmix.training.schedules import Constant, Steps
@@ -280,3 +281,19 @@ def test_other_ways_to_compute_train_as_well(data, changes, monkeypatch):
     losses = [record["test_loss"] for record in state.history]
     assert losses[-1] < losses[0]
     assert len(compiled) == int(changes.get("compile", False))
+
+
+def test_the_layers_are_told_before_each_step_how_far_the_training_is(data):
+    class Told(NoiseLayer):
+        def __init__(self):
+            super().__init__(scheduled=True)
+            self.seen = []
+
+        def forward(self, x_BCHW):
+            if self.training:
+                self.seen.append(float(self.progress))
+            return x_BCHW
+
+    layer = Told()
+    fit(nn.Sequential(layer, *linear()), data, mixing=NoMixing(), schedule=Constant(), settings=settings(batch_size=24))
+    assert layer.seen == [0.0, 0.25, 0.5, 0.75]  # two epochs of two steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,16 @@ class Policy(ABC):
 
     @cached_property
     def _transform(self) -> Any:
-        return self.make()
+        transform = self.make()
+        # torchvision makes its table of strengths anew for each picture, out of fourteen small tensors, and that takes
+        # longer than changing a small picture does. The table follows from the size alone.
+        if hasattr(transform, "_augmentation_space"):
+            transform._augmentation_space = lru_cache(maxsize=8)(transform._augmentation_space)
+        return transform
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What crosses to a worker process: the arguments."""
+        return {name: value for name, value in self.__dict__.items() if name != "_transform"}
 
     def one(self, image: Image.Image, seed: int) -> Image.Image:
         """An RGB picture, changed as ``seed`` says: what torchvision's transform makes of it under that seed."""
