@@ -245,7 +245,7 @@ def test_a_report_on_runs(run, tmp_path, capsys):
 def test_lists(capsys, tmp_path):
     assert main(["list", "--data-root", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    for text in ("small.digits", "CutMix(alpha=1.0", "PyramidNet(depth=", "cifar100"):
+    for text in ("small.digits", "CutMix(alpha=1.0", "ShakeDrop(last=0.5", "PyramidNet(depth=", "cifar100"):
         assert text in out
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from cutmix.data import CropFlip, load_data, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import CutMix, NoMixing
+from cutmix.models.regularizer import NoiseLayer
 from cutmix.training.display import Silent, StepInfo
 from cutmix.training.loop import fit
 from cutmix.training.schedules import Constant, Steps
@@ -298,3 +299,19 @@ def test_every_third_epoch_and_the_last_are_tested(data):
     assert tested == [3, 5]
     assert [seldom[k]["test_error_top1"] for k in (2, 4)] == [often[k]["test_error_top1"] for k in (2, 4)]
     assert states[1].best["epoch"] in (3, 5)
+
+
+def test_the_layers_are_told_before_each_step_how_far_the_training_is(data):
+    class Told(NoiseLayer):
+        def __init__(self):
+            super().__init__(scheduled=True)
+            self.seen = []
+
+        def forward(self, x_BCHW):
+            if self.training:
+                self.seen.append(float(self.progress))
+            return x_BCHW
+
+    layer = Told()
+    fit(nn.Sequential(layer, *linear()), data, mixing=NoMixing(), schedule=Constant(), settings=settings(batch_size=24))
+    assert layer.seen == [0.0, 0.25, 0.5, 0.75]  # two epochs of two steps

@@ -24,7 +24,7 @@ from cutmix.recipes.own import photos
 from cutmix.recipes.recipe import Recipe
 
 DEFAULT_MIXING = "CutMix(alpha=1.0, prob=0.5)"
-FIRST = ("data", "model", "mixing", "augment", "image_size", "init")  # what most users look for
+FIRST = ("data", "model", "mixing", "regularizer", "augment", "image_size", "init")  # what most users look for
 FITTING = "chosen to fit the data"
 DEFAULTS = {"model": FITTING, "augment": FITTING, "init": "none", "mixing": f"{DEFAULT_MIXING}, or the recipe's"}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cutmix.data import Data
     from cutmix.mixing import Mixing
+    from cutmix.models import Regularizer
     from cutmix.training.schedules import Schedule
 
 LIBRARIES = ("torchvision", "timm")
@@ -35,7 +36,7 @@ class Parts:
 
 
 def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Parts:
-    """Load the data and make the network, the mixing, the schedule and the augmentation of ``recipe``.
+    """Load the data and make the network with its layer noise, the mixing, the schedule and the augmentation.
 
     Args:
         data_root: where data sets lie; None for ``CUTMIX_DATA`` or the user's cache.
@@ -48,6 +49,7 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
     # What is only a matter of spelling is checked before any data is read.
     mixing = make_mixing(recipe.mixing)
     schedule = construct(parse_call(recipe.schedule), names.schedules(), "schedule")
+    regularizer = make_regularizer(recipe.regularizer)
     if recipe.model != AUTO:
         model_constructor(parse_call(recipe.model))
     augment = None if recipe.augment == AUTO else make_augment(recipe.augment)
@@ -65,8 +67,12 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
         from cutmix.models.checkpoints import load_weights, read_weights
 
         load_weights(model, read_weights(Path(recipe.init)), source=recipe.init)
+    from cutmix.models import regularize
+
+    regularize(model, regularizer)  # which draws nothing: the initial weights are those of the baseline
     complete = recipe.but(
         mixing=repr(mixing),
+        regularizer=repr(regularizer),
         schedule=repr(schedule),
         augment=repr(augment),
         model=str(call),
@@ -80,9 +86,16 @@ def make_mixing(text: str) -> Mixing:
     return construct(parse_call(text), names.mixings(), "mixing")
 
 
+def make_regularizer(text: str) -> Regularizer:
+    """The layer regularizer that a constructor call describes."""
+    return construct(parse_call(text), names.regularizers(), "regularizer")
+
+
 def make_augment(text: str) -> Any:
     """The augmentation that a constructor call describes."""
-    return construct(parse_call(text), names.augments(), "augmentation")
+    call = parse_call(text)
+    find(call.name, names.augments(), "augmentation")  # a policy is a part of one, not one by itself
+    return construct(call, {**names.augments(), **names.policies()}, "augmentation")
 
 
 def model_call(text: str, *, num_classes: int, image_size: int) -> Call:

@@ -47,6 +47,13 @@ def networks() -> dict[str, type[Any]]:
     return {name: cls for name, cls in classes.items() if "num_classes" in inspect.signature(cls).parameters}
 
 
+def regularizers() -> dict[str, type[Any]]:
+    """The layer regularizers, by class name; ``none`` stands for ``NoRegularizer``."""
+    from cutmix.models import NoRegularizer, Regularizer
+
+    return {**_own_classes("cutmix.models", Regularizer), "none": NoRegularizer}
+
+
 def schedules() -> dict[str, type[Any]]:
     """The learning-rate schedules, by class name."""
     from cutmix.training import schedules as module
@@ -63,6 +70,13 @@ def augments() -> dict[str, type[Any]]:
     from cutmix.data import Augment
 
     return {cls.__name__: cls for cls in get_args(Augment)}
+
+
+def policies() -> dict[str, type[Any]]:
+    """The policies that an augmentation may have, by class name."""
+    from cutmix.data import Policy
+
+    return _own_classes("cutmix.data", Policy)
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:

@@ -28,7 +28,8 @@ def train(
     """Train by ``recipe`` in the folder ``runs/name``; returns the run's result, as ``result.json`` holds it.
 
     Args:
-        name: the run's folder; empty for one made of data, network, mixing and seed, with a number if it is taken.
+        name: the run's folder; empty for one made of data, network, mixing, layer noise and seed, with a number if
+            it is taken.
         data_root: where data sets lie; None for ``CUTMIX_DATA`` or the user's cache.
         resume: go on with the run in that folder.
         workers: processes that decode photos; None chooses.
@@ -66,6 +67,7 @@ def train(
         display=shown,
         tensorboard=tensorboard,
         command=command,
+        defaults=Recipe().as_dict(),
         processes=accelerator.num_processes,
     )
     shown.introduce(
@@ -102,6 +104,7 @@ def introduction(parts: Any, folder: Path, device: str, processes: int) -> str:
         f"{data.num_classes} classes, {data.image_size} px" + (f" ({data.note})" if data.note else ""),
         f"network  {recipe.model}: {weights:,} parameters",
         f"mixing   {recipe.mixing}",
+        f"layers   {recipe.regularizer}",
         f"augment  {recipe.augment}",
         f"device   {device}" + (f", {processes} processes" if processes > 1 else ""),
     ]
@@ -109,9 +112,10 @@ def introduction(parts: Any, folder: Path, device: str, processes: int) -> str:
 
 
 def free_name(recipe: Recipe, runs: Path, resume: bool) -> str:
-    """A folder name made of data, network, mixing and seed; with a number behind it if there is such a run already."""
+    """A folder name made of data, network, mixing, layer noise and seed; with a number if there is such a run."""
     parts = [recipe.data.partition(":")[0], Path(recipe.data.partition(":")[2]).name]
-    parts += [short(recipe.model), short(recipe.mixing), f"s{recipe.seed}"]
+    noise = short(recipe.regularizer).removeprefix("noregularizer")
+    parts += [short(recipe.model), short(recipe.mixing), noise, f"s{recipe.seed}"]
     stem = "-".join(part for part in parts if part)
     if resume or not (runs / stem).exists():
         return stem

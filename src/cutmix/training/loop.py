@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cutmix.data import Batch, Data, TestBatches, TrainBatches, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import MixedTarget, Mixer, Mixing, mixed_cross_entropy
+from cutmix.models.regularizer import set_progress
 from cutmix.training.display import BatchTested, Display, Silent, StepInfo
 from cutmix.training.interrupt import Interrupted, StopSignals
 from cutmix.training.measure import Errors, errors_from, mixed_hits, percent_wrong, test_errors
@@ -258,13 +259,15 @@ class Fit:
         state, accelerator, settings = self.state, self.accelerator, self.settings
         position = (state.epoch, state.step, accelerator.process_index)
         seed_layers(settings.seed, Purpose.LAYERS, *position)
+        progress = (state.epoch + state.step / self.train.steps_per_epoch) / settings.epochs
+        set_progress(state.model, progress)
         parts = self.mixer.split(
             batch.images_BCHW,
             batch.labels_B,
             stream(settings.seed, Purpose.MIXING, *position),
             parts=settings.accumulation,
             inplace=True,
-            progress=(state.epoch + state.step / self.train.steps_per_epoch) / settings.epochs,
+            progress=progress,
             shared=stream(settings.seed, Purpose.MIXING, state.epoch, state.step),
         )
         set_lr(state.optimizer, lr)

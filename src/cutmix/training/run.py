@@ -52,6 +52,7 @@ class Run:
         display: Display | None = None,
         tensorboard: bool = False,
         command: str = "",
+        defaults: dict[str, Any] | None = None,
         processes: int = 1,
     ) -> None:
         """Open the folder of a run, new or to be resumed.
@@ -62,6 +63,7 @@ class Run:
             main: whether this process is the one that writes.
             tensorboard: also write TensorBoard events (needs the extra).
             command: how the run was started, for its result.
+            defaults: what settings are taken to be that the recipe of a resumed run does not have: it may be older.
             processes: how many train together; each draws for itself, so a run cannot go on with another number.
 
         Raises:
@@ -71,6 +73,7 @@ class Run:
         self.folder, self.recipe, self.data, self.arch = folder, recipe, data, arch
         self.main, self.resuming, self.command, self.processes = main, resume, command, processes
         self.display = display or Silent()
+        self.defaults = defaults or {}
         self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
         self._drawn = time.monotonic()
         self._nothing_left = False
@@ -90,7 +93,7 @@ class Run:
                 raise UsageError(
                     f"{self.folder} holds a run already. Add --resume to go on with it, or give this one another name."
                 )
-            _refuse_other_recipe(self.folder, _read_json(kept), self.recipe)
+            _refuse_other_recipe(self.folder, {**self.defaults, **_read_json(kept)}, self.recipe)
         else:
             write_atomically(kept, lambda file: file.write(_json(self.recipe)))
 
