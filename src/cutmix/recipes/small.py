@@ -34,7 +34,7 @@ def cifar10_5k() -> Recipe:
         train_images=5000,
         model="ResNet(depth=20, bottleneck=False)",
         schedule="Cosine(warmup=1.0)",
-        epochs=40,
+        epochs=24,
         batch_size=64,
         lr=0.1,
         weight_decay=5e-4,
