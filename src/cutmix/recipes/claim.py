@@ -8,8 +8,8 @@ from inspect import cleandoc
 from typing import Any, TypeVar
 
 BEST, LAST = "best", "last"
-UNITS = {"top1": "top-1 error", "top5": "top-5 error"}
-"""What the metrics of this package's tables are called; another metric goes by its own name."""
+ERRORS = {"top1": "top-1 error", "top5": "top-5 error"}
+"""The metrics of most tables; any other goes by its own name."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ class Claim:
     row: str
     """The row's name there."""
     values: dict[str, float]
-    """The numbers by metric, in percent; none where the paper only draws a curve."""
+    """The numbers by metric, in the table's unit (errors in percent); none where the paper only draws a curve."""
     pick: str = BEST
     """The epoch whose error is given: the "best" on the test set, or the "last" one."""
     runs: int = 0
@@ -45,8 +45,9 @@ class Claim:
 
     @property
     def short(self) -> str:
-        """The numbers alone, in the order of the table; ``*`` where they are copied, ``-`` where only a curve is."""
-        return " / ".join(f"{value:.2f}" for value in self.values.values()) + "*" * self.copied or "-"
+        """The errors alone, other metrics with their names; ``*`` where they are copied, ``-`` where only a curve is."""
+        numbers = [f"{value:.2f}" if name in ERRORS else f"{name} {value:g}" for name, value in self.values.items()]
+        return " / ".join(numbers) + "*" * self.copied or "-"
 
     @property
     def sentence(self) -> str:
@@ -54,7 +55,10 @@ class Claim:
         where = " and ".join(table_name(table) for table in self.tables)
         if not self.values:
             return f"{where}, {self.row}: drawn as a curve, no number is printed."
-        numbers = ", ".join(f"{UNITS.get(name, name)} {value:.2f} %" for name, value in self.values.items())
+        numbers = ", ".join(
+            f"{ERRORS[name]} {value:.2f} %" if name in ERRORS else f"{name} {value:g}"
+            for name, value in self.values.items()
+        )
         if self.copied:
             made = "copied from the method's own paper, trained with that paper's settings"
         else:

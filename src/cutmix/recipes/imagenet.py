@@ -16,21 +16,6 @@ from __future__ import annotations
 from cutmix.recipes.claim import Claim, claims
 from cutmix.recipes.recipe import Recipe
 
-RESNET50_GE = Claim(
-    tables=("3",),
-    row="ResNet-50 + GE",
-    values={"top1": 21.88, "top5": 5.80},
-    copied=True,
-    note="no network of ours, torchvision or timm has gather-excite with its parameters",
-)
-RESNET101_GE = Claim(
-    tables=("3",),
-    row="ResNet-101 + GE",
-    values={"top1": 20.74, "top5": 5.29},
-    copied=True,
-    note="as for ResNet-50 + GE",
-)
-
 
 @claims("3", row="ResNet-50 (Baseline)", top1=23.68, top5=7.05)
 def resnet50() -> Recipe:
@@ -123,6 +108,22 @@ def resnet50_se() -> Recipe:
 def resnet101_se() -> Recipe:
     """Squeeze-and-excitation on ResNet-101, timm's, initialised as timm does; needs the extra cutmix[timm]."""
     return resnet50().but(model="timm.seresnet101()")
+
+
+RESNET50_GE = Claim(
+    tables=("3",),
+    row="ResNet-50 + GE",
+    values={"top1": 21.88, "top5": 5.80},
+    copied=True,
+    note="no network of ours, torchvision or timm has gather-excite with its parameters",
+)
+RESNET101_GE = Claim(
+    tables=("3",),
+    row="ResNet-101 + GE",
+    values={"top1": 20.74, "top5": 5.29},
+    copied=True,
+    note="there is none for ResNet-50 + GE either",
+)
 
 
 @claims("3", row="ResNet-152", top1=21.69, top5=5.94, copied=True)
