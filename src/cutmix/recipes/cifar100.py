@@ -158,7 +158,7 @@ def pyramidnet110() -> Recipe:
 
 @claims("6", row="PyramidNet-110 (alpha 64) + CutMix", top1=17.97, top5=3.83, runs=3)
 def pyramidnet110_cutmix() -> Recipe:
-    """PyramidNet-110 (alpha 64) with CutMix in half of the batches; the probability is our choice, as its baseline's."""
+    """PyramidNet-110 (alpha 64) with CutMix in half of the batches; the probability is our choice."""
     return pyramidnet110().but(mixing="CutMix(alpha=1.0, prob=0.5)")
 
 

@@ -45,7 +45,7 @@ class Claim:
 
     @property
     def short(self) -> str:
-        """The errors alone, other metrics with their names; ``*`` where they are copied, ``-`` where only a curve is."""
+        """The errors, other metrics with their names; ``*`` where they are copied, ``-`` where only a curve is."""
         numbers = [f"{value:.2f}" if name in ERRORS else f"{name} {value:g}" for name, value in self.values.items()]
         return " / ".join(numbers) + "*" * self.copied or "-"
 

@@ -173,7 +173,10 @@ def resnet101_cutmix() -> Recipe:
 
 @claims("4", row="ResNeXt-101 (Baseline)", top1=21.18, top5=5.57)
 def resnext101() -> Recipe:
-    """ResNeXt-101 (32x4d) on ImageNet, nothing mixed. The official code has no ResNeXt: ours is built as torchvision's."""
+    """ResNeXt-101 (32x4d) on ImageNet, nothing mixed.
+
+    The official code has no ResNeXt: ours is built as torchvision's.
+    """
     return resnet50().but(model="ResNeXt(depth=101, groups=32, width_per_group=4, stem='imagenet')")
 
 

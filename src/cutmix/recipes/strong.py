@@ -7,8 +7,8 @@ its flag.
 What is known about when CutMix hurts, from the tables of others:
 
 - Small networks: ResNet-18 on ImageNet, 100 epochs: 70.04 % right without mixing, 69.98 with Mixup, 68.95 with CutMix
-  (Westlake-AI/openmixup). The authors advise an alpha of about 0.2 for little data and small networks, and a probability
-  of one half or less for light ones (issues 20 and 23 of clovaai/CutMix-PyTorch).
+  (Westlake-AI/openmixup). The authors advise an alpha of about 0.2 for little data and small networks, and a
+  probability of one half or less for light ones (issues 20 and 23 of clovaai/CutMix-PyTorch).
 - Short schedules: ResNet-50 on ImageNet gains 0.3 points by CutMix in 100 epochs, 1.3 in 300 (76.83 to 77.17, 77.35 to
   78.69; Westlake-AI/openmixup).
 - Longer is not always better: ResNeXt-50 on CIFAR-100 with CutMix (alpha 0.2) falls from 81.52 % at 200 epochs to 77.17
