@@ -15,7 +15,8 @@ from PIL import Image
 
 from cutmix import report
 from cutmix.errors import CutmixError, UsageError
-from cutmix.report import cautions, differing, find_runs, grouped, read_run, write_report
+from cutmix.comparison import cautions, differing, find_runs, grouped, read_runs
+from cutmix.report import write_report
 
 RESULT = {"test_images": 2000, "version": "0.1.0+g123", "device": "cpu, 2 threads, A CPU", "best_epoch": 1}
 CUTMIX = "CutMix(alpha=1.0, prob=0.5)"

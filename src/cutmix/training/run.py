@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from cutmix.data import Data
@@ -53,6 +54,8 @@ class Run:
         tensorboard: bool = False,
         command: str = "",
         processes: int = 1,
+        runs_at_once: int = 1,
+        defaults: dict[str, Any] | None = None,
     ) -> None:
         """Open the folder of a run, new or to be resumed.
 
@@ -63,6 +66,8 @@ class Run:
             tensorboard: also write TensorBoard events (needs the extra).
             command: how the run was started, for its result.
             processes: how many train together; each draws for itself, so a run cannot go on with another number.
+            runs_at_once: how many runs share the machine, for the result: their times are no measure of speed.
+            defaults: what a setting is that an older recipe.json lacks.
 
         Raises:
             UsageError: the folder holds a run already and ``resume`` is not set, or holds one of another recipe.
@@ -70,6 +75,7 @@ class Run:
         """
         self.folder, self.recipe, self.data, self.arch = folder, recipe, data, arch
         self.main, self.resuming, self.command, self.processes = main, resume, command, processes
+        self.runs_at_once, self.defaults = runs_at_once, defaults or {}
         self.display = display or Silent()
         self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
         self._drawn = time.monotonic()
@@ -90,7 +96,7 @@ class Run:
                 raise UsageError(
                     f"{self.folder} holds a run already. Add --resume to go on with it, or give this one another name."
                 )
-            _refuse_other_recipe(self.folder, _read_json(kept), self.recipe)
+            _refuse_other_recipe(self.folder, {**self.defaults, **_read_json(kept)}, self.recipe)
         else:
             write_atomically(kept, lambda file: file.write(_json(self.recipe)))
 
@@ -173,8 +179,12 @@ class Run:
             "test_images": len(self.data.test),
             "train_images": len(self.data.train),
             "seconds": sum(record["seconds"] + record["test_seconds"] for record in state.history),
+            "fingerprint": self.data.fingerprint,
+            "processes": self.processes,
+            "runs_at_once": self.runs_at_once,
             "device": device,
             "version": version,
+            "torch": str(torch.__version__),
             "command": self.command,
         }
         if self.main:
