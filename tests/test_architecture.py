@@ -179,8 +179,15 @@ def modules_loaded_by(*names: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["cutmix", "cutmix.cli", "cutmix.errors", "cutmix.results", "cutmix.pictures", "cutmix.comparison",
-     "cutmix.report"],  # fmt: skip
+    [
+        "cutmix",
+        "cutmix.cli",
+        "cutmix.errors",
+        "cutmix.results",
+        "cutmix.pictures",
+        "cutmix.comparison",
+        "cutmix.report",
+    ],  # fmt: skip
 )
 def test_what_answers_without_torch(name):
     loaded = modules_loaded_by(name)

@@ -492,12 +492,14 @@ def _about_seeds(groups: Sequence[Group]) -> Iterator[str]:
 def _about_settings(groups: Sequence[Group], compared: set[str]) -> Iterator[str]:
     settings = differing([group.settings for group in groups])
     unexpected = [name for name in settings if name not in compared]
+    if len(settings) < 2:  # that one is what is compared
+        return
     if compared and unexpected:
         yield (
             f"The groups also differ in {', '.join(unexpected)}, which is not what is compared "
             f"({', '.join(sorted(compared))}), so a difference in error cannot be put down to that."
         )
-    elif len(settings) > 1 and not compared:
+    elif not compared:
         yield (
             f"The groups differ in {len(settings)} settings ({', '.join(settings)}), so a difference in error cannot "
             "be put down to one of them."

@@ -336,7 +336,7 @@ def bands_picture(
         if len(runs) > 1:
             sd = values_RE.std(0, ddof=1)
             axes.fill_between(epochs, mean - sd, mean + sd, color=colour, alpha=0.18, linewidth=0)
-    _finish_small(figure, axes, path, label, top, title)
+    _finish_small(figure, axes, path, label, top, title, "mean over seeds ± standard deviation")
 
 
 def _in_all_runs(
@@ -359,17 +359,19 @@ def _small_figure(title: str | None) -> tuple[Figure, Axes]:
 
 
 def _finish_small(
-    figure: Figure, axes: Axes, path: Path | str, label: str, top: float | None, title: str | None
+    figure: Figure, axes: Axes, path: Path | str, label: str, top: float | None, title: str | None, note: str = ""
 ) -> None:
+    """Frame, name and write what has been drawn; ``note`` stands above the names of the legend."""
     if top is not None and axes.get_ylim()[1] > top:
-        axes.set_ylim(top=top)
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.0), top=top)  # the margin is that of all the curve
     _tidy(axes, label)
     _ticks_at_epochs(axes)
     axes.set_xlabel("epoch", fontsize=9, color=INK)
     if title:
         axes.set_title(title, loc="left", fontsize=10.5, color=INK, parse_math=False)
     if axes.lines:
-        for text in axes.legend(frameon=False, fontsize=8.5, labelcolor=INK).get_texts():
+        legend = axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, title=note, title_fontsize=8)
+        for text in legend.get_texts():
             text.set_parse_math(False)
     _write_png(figure, path)
 
