@@ -187,7 +187,7 @@ def modules_loaded_by(*names: str) -> set[str]:
         "cutmix.pictures",
         "cutmix.comparison",
         "cutmix.report",
-    ],  # fmt: skip
+    ],
 )
 def test_what_answers_without_torch(name):
     loaded = modules_loaded_by(name)
