@@ -168,13 +168,10 @@ def test_a_mistake_of_ours_leaves_no_run_behind(tmp_path):
     def when_moved(name):
         raise RuntimeError("a display that fails")
 
+    before = threading.active_count()
     with pytest.raises(RuntimeError):
         go([job("wait-s0")], tmp_path, Seen(when_moved))
-    before = threading.active_count()
-    deadline = time.monotonic() + 10
-    while threading.active_count() > 1 and threading.active_count() >= before and time.monotonic() < deadline:
-        time.sleep(0.01)  # the thread that reads ends with the process
-    assert not any(thread.name.startswith("wait") for thread in threading.enumerate())
+    assert threading.active_count() == before
 
 
 # ----------------------------------------------------------------------------------------------------- before anything
@@ -279,7 +276,7 @@ def test_a_comparison_that_was_killed_is_finished_by_the_same_command(tiny_array
     recipes = {"plain": {}, "cut": {"mixing": "CutMix(prob=0.5)"}, "wild": {"lr": 1e30}}
     for name, changes in recipes.items():
         Path(f"{name}.json").write_text(json.dumps({**tiny, **changes}))
-    words = ["compare", "plain.json", "cut.json", "wild.json", "--seeds", "2", "--jobs", "2", "--cpu", "--epochs", "20"]
+    words = ["compare", "plain.json", "cut.json", "wild.json", "--seeds", "1", "--jobs", "2", "--cpu", "--epochs", "5"]
     command = [sys.executable, "-m", "cutmix", *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not Path("runs/cut-s0/last.pth.tar").exists():
@@ -292,14 +289,13 @@ def test_a_comparison_that_was_killed_is_finished_by_the_same_command(tiny_array
     assert main([*words, "--quiet"]) == 1
     out, error = capfd.readouterr()
     assert "wild-s0 failed" in error
-    assert "wild-s1 failed" in error
     assert "NoMixing" in out
-    assert "Not ended, and not in the table: wild-s0, wild-s1." in out
+    assert "Not ended, and not in the table: wild-s0." in out
     whole = json.loads(Path("comparison/compare.json").read_text())
-    assert [row["last"]["n"] for row in whole["rows"]] == [2, 2]
+    assert [row["name"] for row in whole["rows"]] == ["lr=0.05, mixing=NoMixing", "lr=0.05, mixing=CutMix"]
     assert all(Path("runs", run, "result.json").read_bytes() == content for run, content in ended.items())
     assert "resuming" in Path("runs/cut-s0/compare.log").read_text() or "cut-s0" in ended
-    assert len(Path("runs/cut-s0/metrics.jsonl").read_text().splitlines()) == 20
+    assert len(Path("runs/cut-s0/metrics.jsonl").read_text().splitlines()) == 5
 
 
 def test_a_job_is_done_in_this_process_as_it_is_in_its_own(tiny_arrays, tmp_path):

@@ -210,6 +210,7 @@ class _Pool:
         self.waiting, self.at_once, self.watcher = list(waiting), at_once, watcher
         self.circumstances, self.program = circumstances, program
         self.live: dict[str, subprocess.Popen[str]] = {}
+        self.readers: dict[str, threading.Thread] = {}
         self.said: dict[str, dict[str, Any]] = {}
         self.messages: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
         self.failures: list[Failure] = []
@@ -226,9 +227,9 @@ class _Pool:
                         process.terminate()
                 self.listen()
         finally:
-            for process in self.live.values():  # if something went wrong here, or there was a second Ctrl-C
+            for name, process in self.live.items():  # if something went wrong here, or there was a second Ctrl-C
                 process.kill()
-                process.wait()
+                self.close(name, process)
         if signals.received:
             raise Interrupted(
                 "stopped; each run at hand has kept its state. Go on with the same command again.", signals.received
@@ -251,7 +252,8 @@ class _Pool:
         self.live[name], self.said[name] = process, {}
         assert process.stdin is not None
         assert process.stdout is not None
-        threading.Thread(target=self.read, args=(name, process.stdout), daemon=True).start()
+        self.readers[name] = threading.Thread(target=self.read, args=(name, process.stdout), daemon=True)
+        self.readers[name].start()
         self.watcher.started(name)
         with contextlib.suppress(OSError):  # if it died at once, that is said when its output ends
             process.stdin.write(json.dumps(job_message(job, self.circumstances, self.at_once)) + "\n")
@@ -259,11 +261,10 @@ class _Pool:
 
     def read(self, name: str, lines: IO[str]) -> None:
         """Hand on what a process says, in a thread of its own."""
-        for line in lines:
-            try:
-                self.messages.put((name, dict(json.loads(line))))
-            except (ValueError, TypeError):
-                continue  # cut off by a kill
+        with lines:
+            for line in lines:
+                with contextlib.suppress(ValueError, TypeError):  # a line that a kill has cut off
+                    self.messages.put((name, dict(json.loads(line))))
         self.messages.put((name, None))
 
     def listen(self) -> None:
@@ -281,17 +282,22 @@ class _Pool:
 
     def finish(self, name: str) -> None:
         process, last = self.live.pop(name), self.said.pop(name)
-        code = process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):  # what was not yet written cannot be any more
-                    stream.close()
+        code = self.close(name, process)
         if "result" in last:
             self.watcher.ended(name, last["result"])
         elif "error" in last:
             self.fail(name, last["error"])
         elif "stopped" not in last and not self.stopping:
             self.fail(name, _death(code))
+
+    def close(self, name: str, process: subprocess.Popen[str]) -> int:
+        """Wait for the end of a process, and let go of its pipes; returns its exit code."""
+        code = process.wait()
+        self.readers.pop(name).join()
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # what was not yet written cannot be any more
+            process.stdin.close()
+        return code
 
     def fail(self, name: str, error: str) -> None:
         text = f"{error} (log: {self.circumstances.runs / name / LOG})"
