@@ -19,6 +19,7 @@ import atexit
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_arguments(parser.add_argument_group("the recipe (these change RECIPE where both are given)"))
 
 
-def add_recipe_arguments(group: Any) -> None:
-    """A flag for each setting of a recipe; those not given are None."""
+def add_recipe_arguments(group: Any, without: Sequence[str] = ()) -> None:
+    """A flag for each setting of a recipe but those in ``without``; those not given are None."""
     for f in sorted(fields(Recipe), key=lambda f: f.name not in FIRST):
+        if f.name in without:
+            continue
         flag = "--" + f.name.replace("_", "-")
         default = DEFAULTS.get(f.name, f.default)
         help_text = f"{f.metadata['help']} (default: {default})".replace("%", "%%")

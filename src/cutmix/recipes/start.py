@@ -24,6 +24,7 @@ def train(
     tensorboard: bool = False,
     display: Display | None = None,
     command: str = "",
+    runs_at_once: int = 1,
 ) -> dict[str, Any]:
     """Train by ``recipe`` in the folder ``runs/name``; returns the run's result, as ``result.json`` holds it.
 
@@ -37,6 +38,7 @@ def train(
         checkpoint_steps: also keep the state every so many steps within an epoch.
         tensorboard: also write TensorBoard events.
         command: how the run was started, for its result.
+        runs_at_once: how many runs share the machine, for its result.
 
     Raises:
         UsageError: a setting that is not possible, or a folder that holds another run.
@@ -69,6 +71,7 @@ def train(
         command=command,
         defaults=Recipe().as_dict(),
         processes=accelerator.num_processes,
+        runs_at_once=runs_at_once,
     )
     shown.introduce(
         introduction(parts, folder[0], str(accelerator.device), accelerator.num_processes), parts.model, arch

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from cutmix.data import Data
@@ -52,8 +53,9 @@ class Run:
         display: Display | None = None,
         tensorboard: bool = False,
         command: str = "",
-        defaults: dict[str, Any] | None = None,
         processes: int = 1,
+        runs_at_once: int = 1,
+        defaults: dict[str, Any] | None = None,
     ) -> None:
         """Open the folder of a run, new or to be resumed.
 
@@ -65,6 +67,7 @@ class Run:
             command: how the run was started, for its result.
             defaults: what settings are taken to be that the recipe of a resumed run does not have: it may be older.
             processes: how many train together; each draws for itself, so a run cannot go on with another number.
+            runs_at_once: how many runs share the machine, for the result: their times are no measure of speed.
 
         Raises:
             UsageError: the folder holds a run already and ``resume`` is not set, or holds one of another recipe.
@@ -72,8 +75,8 @@ class Run:
         """
         self.folder, self.recipe, self.data, self.arch = folder, recipe, data, arch
         self.main, self.resuming, self.command, self.processes = main, resume, command, processes
+        self.runs_at_once, self.defaults = runs_at_once, defaults or {}
         self.display = display or Silent()
-        self.defaults = defaults or {}
         self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
         self._drawn = time.monotonic()
         self._nothing_left = False
@@ -179,8 +182,12 @@ class Run:
             "test_images": len(self.data.test),
             "train_images": len(self.data.train),
             "seconds": sum(record["seconds"] + record.get("test_seconds", 0.0) for record in state.history),
+            "fingerprint": self.data.fingerprint,
+            "processes": self.processes,
+            "runs_at_once": self.runs_at_once,
             "device": device,
             "version": version,
+            "torch": str(torch.__version__),
             "command": self.command,
         }
         if self.main:
