@@ -34,9 +34,8 @@ def test_every_method_is_made_again_from_what_it_prints(name):
 
 
 def test_methods_within_methods_are_made():
-    text = (
-        "Compose(mixings=(Cutout(size=16), RandomChoice(mixings=(MixUp(alpha=0.3), ManifoldMixup(layers=('a.1', 2))))))"
-    )
+    choice = "RandomChoice(mixings=(MixUp(alpha=0.3), ManifoldMixup(layers=('a.1', 2))))"
+    text = f"Compose(mixings=(Cutout(size=16), {choice}))"
     inner = RandomChoice((MixUp(0.3), ManifoldMixup(layers=("a.1", 2))))
     assert make_mixing(text) == Compose((Cutout(16), inner))
 

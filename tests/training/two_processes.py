@@ -63,7 +63,7 @@ class StopAt(Silent):
 
 
 def stop_and_resume(folder: Path, runs: Path) -> None:
-    """The same run twice, with batch norm, mixed layers and a moving average: whole, and stopped within an epoch and resumed."""
+    """The same run twice, with batch norm, mixed layers and an average: whole, and stopped and resumed."""
     recipe = Recipe(
         data=f"arrays:{folder}",
         model="ResNet(depth=8, bottleneck=False)",
