@@ -224,6 +224,9 @@ class Subject:
 class OnPixels(nn.Module):
     """A network whose input is pixels in [0, 1]: (x - mean) / std is its first layer."""
 
+    mean_C11: Tensor
+    std_C11: Tensor
+
     def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.model = model

@@ -103,7 +103,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that was asked for and could not be had: a data set, an extra, a network's property. Says what to do."""
+    """What was asked for and could not be had, a data set, an extra, a network's property; and what to do about it."""
 
     kind: ClassVar[str] = "missing"
     reason: str
