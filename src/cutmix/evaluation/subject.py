@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cutmix.data import Batch, Data, Split, TestBatches, test_batches
 from cutmix.data.chance import EVALUATION, generator
-from cutmix.errors import UsageError
+from cutmix.errors import CutmixError, UsageError
 
 
 class Outputs(NamedTuple):
@@ -196,7 +196,12 @@ class Subject:
 
     @torch.no_grad()
     def outputs_of(self, split: Split, features: bool = False) -> Outputs:
-        """Logits, labels, and the features if asked for, of the images of any split."""
+        """Logits, labels, and the features if asked for, of the images of any split.
+
+        Raises:
+            UsageError: the network does not give a logit for each class of the data, or has no features.
+            CutmixError: a logit is not finite.
+        """
         logits, labels, seen = [], [], []
         with _HeadInput(self.model, features) as head:
             for images_BCHW, labels_B, _ in self.batches(split):
@@ -207,6 +212,7 @@ class Subject:
                 if features:
                     seen.append(head.of(logits_BK))
         whole = [self.together(torch.cat(part), split) for part in (logits, labels, *([seen] if features else []))]
+        _require_finite(whole[0])
         return Outputs(*whole)
 
     # -------------------------------------------------------------------------------------------------------- memory
@@ -274,3 +280,9 @@ def _require_logits(logits_BK: Any, images: int, classes: int) -> None:
         raise UsageError(
             f"the network gave {got} for {images} images; logits of shape ({images}, {classes}) are needed."
         )
+
+
+def _require_finite(logits_NK: Tensor) -> None:
+    wrong = int((~logits_NK.isfinite()).any(1).sum())
+    if wrong:
+        raise CutmixError(f"the network gave logits that are not finite for {wrong} of {len(logits_NK)} images.")
