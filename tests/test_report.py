@@ -209,7 +209,7 @@ def test_the_order_of_settings_does_not_matter(tmp_path):
     ],
 )
 def test_names_of_groups(recipes, names):
-    assert report._names(recipes) == names
+    assert report.setting_names(recipes) == names
 
 
 def test_what_differs():

@@ -72,6 +72,7 @@ class Accuracy(Question):
 
     name: ClassVar[str] = "accuracy"
     suites: ClassVar[frozenset[str]] = frozenset({"quick", "paper", "full"})
+    headline: ClassVar[tuple[str, ...]] = ("accuracy/top1", "accuracy/top5")
 
     @property
     def about(self) -> Mapping[str, str]:

@@ -122,6 +122,7 @@ class Calibration(Question):
 
     name: ClassVar[str] = "calibration"
     suites: ClassVar[frozenset[str]] = frozenset({"quick", "full"})
+    headline: ClassVar[tuple[str, ...]] = ("calibration/ece", "calibration/scaled/ece")
     bins: int = 15
     held_out: float = 0.2
 

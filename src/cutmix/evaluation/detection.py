@@ -81,7 +81,7 @@ def detection(in_scores_N: NDArray[np.floating], out_scores_M: NDArray[np.floati
     nearest = np.flatnonzero(tpr_T == tpr_T[nearest])[0]  # of the thresholds with this TPR, the one that rejects most
     refused_in_T, refused_out_T = _refused(curve.accepted_in_T), _refused(curve.accepted_out_T)
     return Detection(
-        tnr95=float(1 - fpr_T[nearest]),
+        tnr95=float((len(out_scores_M) - curve.accepted_out_T[nearest]) / len(out_scores_M)),
         auroc=float((np.diff(fpr_T) * (tpr_T[1:] + tpr_T[:-1]) / 2).sum()),
         detection=float(((tpr_T + 1 - fpr_T) / 2).max()),
         fpr95=float(fpr_T[np.flatnonzero(tpr_T >= WANTED_TPR)[0]]),

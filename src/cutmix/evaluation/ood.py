@@ -58,6 +58,7 @@ class OutOfDistribution(Question):
 
     name: ClassVar[str] = "ood"
     suites: ClassVar[frozenset[str]] = frozenset({"quick", "paper", "full"})
+    headline: ClassVar[tuple[str, ...]] = ("ood/mean/msp/tnr95", "ood/mean/msp/auroc", "ood/mean/msp/detection")
     out_sets: tuple[str, ...] = ()
     scores: tuple[Score, ...] = ALL_SCORES
     train_images: int = 10_000

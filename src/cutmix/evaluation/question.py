@@ -27,6 +27,8 @@ class Question(ABC):
     """What ``--only`` calls it, and what the names of all its values begin with, before a slash."""
     suites: ClassVar[frozenset[str]] = frozenset({"full"})
     """Those of :data:`SUITES` that it belongs to."""
+    headline: ClassVar[tuple[str, ...]] = ()
+    """Names, or patterns of names, of the few numbers that a reader looks for first."""
 
     @property
     @abstractmethod

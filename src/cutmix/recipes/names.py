@@ -65,6 +65,13 @@ def augments() -> dict[str, type[Any]]:
     return {cls.__name__: cls for cls in get_args(Augment)}
 
 
+def questions() -> dict[str, type[Any]]:
+    """The questions of an evaluation, by the name that each gives itself."""
+    from cutmix.evaluation.question import Question
+
+    return {cls.name: cls for cls in _own_classes("cutmix.evaluation", Question).values()}
+
+
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The recipes, by ``file.function``: functions of this package that return a recipe and need no argument."""
     return {

@@ -164,20 +164,12 @@ def test_trained(
     Raises:
         UsageError: no data set is known, it has changed since the training, or its classes are not the network's.
     """
-    from cutmix.data import load_data, test_batches
+    from cutmix.data import test_batches
     from cutmix.training.loop import make_accelerator
     from cutmix.training.measure import test_errors
     from cutmix.training.settings import Settings
 
-    spec = data or trained.data
-    if spec is None:
-        raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
-    loaded = as_trained(trained, load_data(spec, data_root, image_size=trained.image_size))
-    if data is None and trained.fingerprint not in (None, loaded.fingerprint):
-        raise UsageError(
-            f"{spec} is not what it was when {trained.source} was trained: images that are tests now may have been "
-            f"trained on. To test on it all the same, name it: --data {spec}"
-        )
+    spec, loaded = data_of(trained, data, data_root)
     accelerator = make_accelerator(Settings(), cpu=cpu)
     batches = test_batches(
         loaded,
@@ -194,6 +186,34 @@ def test_trained(
 
     errors = test_errors(trained.model.to(accelerator.device), batches, accelerator, seen)
     return TestErrors(spec, errors.loss, errors.top1, errors.top5, errors.images)
+
+
+def data_of(
+    trained: Trained,
+    data: str | None = None,
+    data_root: Path | None = None,
+    load: Callable[..., Data] | None = None,
+) -> tuple[str, Data]:
+    """What to test the network on, and its name: ``data``, or what it was trained on; normalised as it was trained.
+
+    Args:
+        load: stands for ``load_data``, for one who loads the same data for several networks.
+
+    Raises:
+        UsageError: no data set is known, it has changed since the training, or its classes are not the network's.
+    """
+    from cutmix.data import load_data
+
+    spec = data or trained.data
+    if spec is None:
+        raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
+    loaded = as_trained(trained, (load or load_data)(spec, data_root, image_size=trained.image_size))
+    if data is None and trained.fingerprint not in (None, loaded.fingerprint):
+        raise UsageError(
+            f"{spec} is not what it was when {trained.source} was trained: images that are tests now may have been "
+            f"trained on. To test on it all the same, name it: --data {spec}"
+        )
+    return spec, loaded
 
 
 def as_trained(trained: Trained, data: Data) -> Data:
