@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
-from cutmix.charts import Line, line_chart
+from cutmix.charts import Line, bar_chart, line_chart
 from cutmix.errors import CutmixError
 from cutmix.files import write_atomically
 from cutmix.page import Code, Heading, Items, Text, file_bytes
@@ -195,15 +195,15 @@ def _headline(evaluation: Evaluation) -> Iterator[Part]:
         if fnmatchcase(name, pattern)
     ]
     if names:
-        yield _numbers_table(evaluation, names, paper=True)
+        yield _numbers_table(evaluation, names)
         yield Text(
             "Mean ± standard deviation over training seeds where there are several (n - 1 in the denominator); of a "
             "single network its value, with the 95 % interval where there is one. Definitions stand with each question."
         )
 
 
-def _numbers_table(evaluation: Evaluation, names: Sequence[str], paper: bool = False) -> SortTable:
-    published = paper and any(name in network["paper"] for network in evaluation.networks for name in names)
+def _numbers_table(evaluation: Evaluation, names: Sequence[str]) -> SortTable:
+    published = any(name in network["paper"] for network in evaluation.networks for name in names)
     header = ["", *(group.name for group in evaluation.groups)]
     if published:
         header += [f"{group.name}, the paper" for group in evaluation.groups]
@@ -212,8 +212,14 @@ def _numbers_table(evaluation: Evaluation, names: Sequence[str], paper: bool = F
         cells = [Cell(name), *(_number_cell(evaluation, group, name) for group in evaluation.groups)]
         if published:
             cells += [_paper_cell(group, name) for group in evaluation.groups]
-        rows.append(cells)
-    return SortTable(header, rows)
+        rows.append([*cells, Cell(_in_short(evaluation, name))])
+    return SortTable([*header, "what it is"], rows)
+
+
+def _in_short(evaluation: Evaluation, name: str) -> str:
+    """The first sentence of a value's definition."""
+    question = next(q for q in evaluation.questions if name in evaluation.values(q, "number"))
+    return evaluation.about(question, name).partition(". ")[0].rstrip(".") + "."
 
 
 def _number_cell(evaluation: Evaluation, group: Group, name: str) -> Cell:
@@ -256,7 +262,7 @@ def _answer(evaluation: Evaluation, question: Mapping[str, Any]) -> Iterator[Par
     """A question: what it asks, its charts, tables, pictures and numbers, and how they are defined."""
     yield Heading(2, question["name"].replace("_", " ").capitalize())
     yield Text(question["asks"])
-    charts = list(_charts(evaluation, question))
+    charts = [*_charts(evaluation, question), *_bars(evaluation, question)]
     if charts:
         yield Figures(charts)
     yield from _galleries(evaluation, question)
@@ -297,6 +303,24 @@ def _charts(evaluation: Evaluation, question: Mapping[str, Any]) -> Iterator[tup
         diagonal = x_name.endswith("(%)") and y_name.endswith("(%)") and "threshold" not in x_name
         caption = name if not alone or len(lines) > 1 else f"{name}/{lines[0].name}"
         yield line_chart(lines, x_name, y_name, diagonal), caption
+
+
+def _bars(evaluation: Evaluation, question: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(svg, caption): for each of the question's patterns a bar for each number that all networks have."""
+    for pattern in question["bars"]:
+        before, _, after = pattern.partition("*")
+        names = [
+            name
+            for name in evaluation.values(question, "number")
+            if name.startswith(before) and name.endswith(after) and name.count("/") == pattern.count("/")
+            if name not in question["headline"] and all(name in network["values"] for network in evaluation.networks)
+        ]
+        summaries = [[evaluation.summary(group, name) for name in names] for group in evaluation.groups]
+        series = [(g.name, [s.mean for s in found if s]) for g, found in zip(evaluation.groups, summaries)]
+        if len(names) > 1:
+            labels = [name[len(before) : len(name) - len(after)] for name in names]
+            unit = evaluation.networks[0]["values"][names[0]]["unit"]
+            yield bar_chart(labels, series, f"{pattern} ({unit})" if unit else pattern), pattern
 
 
 def _labelled(evaluation: Evaluation) -> Iterator[tuple[Mapping[str, Any], str]]:

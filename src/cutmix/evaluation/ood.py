@@ -6,14 +6,14 @@ The paper's appendix E.2 is the score ``msp`` and the columns TNR at 95 % TPR, A
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from cutmix.data import ArraySplit, PhotoSplit
+from cutmix.data import Split
 from cutmix.errors import CutmixError, UsageError
 from cutmix.evaluation.detection import Detection, detection, roc
 from cutmix.evaluation.ood_scores import Energy, Mahalanobis, MaxLogit, MaxSoftmax, Neighbours, Odin, Score, Scores
@@ -59,6 +59,7 @@ class OutOfDistribution(Question):
     name: ClassVar[str] = "ood"
     suites: ClassVar[frozenset[str]] = frozenset({"quick", "paper", "full"})
     headline: ClassVar[tuple[str, ...]] = ("ood/mean/msp/tnr95", "ood/mean/msp/auroc", "ood/mean/msp/detection")
+    bars: ClassVar[tuple[str, ...]] = ("ood/*/msp/auroc",)
     out_sets: tuple[str, ...] = ()
     scores: tuple[Score, ...] = ALL_SCORES
     train_images: int = 10_000
@@ -150,11 +151,13 @@ class OutOfDistribution(Question):
 
     def _load(self, spec: str, subject: Subject) -> OutSet:
         """The out-set; with a limit on the in-set, as many of its images are drawn."""
-        rng = partial(subject.rng, self.name, split_spec(spec)[0])
-        out = load_out_set(spec, subject.data, len(subject), rng, subject.data_root)
-        if not isinstance(out.images, ArraySplit | PhotoSplit):
-            return out  # noise is made in the number of the in-images
-        return replace(out, images=subject.drawn(out.images, subject.limit, self.name, out.name))
+        name, _ = split_spec(spec)
+        rng = partial(subject.rng, self.name, name)
+
+        def keep(split: Split) -> Split:
+            return subject.drawn(split, subject.limit, self.name, name)
+
+        return load_out_set(spec, subject.data, len(subject), rng, subject.data_root, keep)
 
 
 def roc_curve(in_scores_N: Scores, out_scores_M: Scores) -> Curve:

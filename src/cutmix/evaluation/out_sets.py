@@ -126,9 +126,20 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def load_out_set(
-    spec: str, data: Data, count: int, rng: Callable[[int], np.random.Generator], root: Path | None = None
+    spec: str,
+    data: Data,
+    count: int,
+    rng: Callable[[int], np.random.Generator],
+    root: Path | None = None,
+    keep: Callable[[Split], Split] = lambda split: split,
 ) -> OutSet:
-    """The images that ``spec`` names, made to fit the network's input. Of noise, ``count`` images.
+    """The images that ``spec`` names, made to fit the network's input.
+
+    Args:
+        data: the in-set.
+        count: how many images to make of noise; ``rng`` gives the generator of each.
+        root: where known data sets lie.
+        keep: chooses among the images that are there, before they are looked at.
 
     Raises:
         UsageError: the spec is not understood.
@@ -139,8 +150,8 @@ def load_out_set(
         return OutSet(name, Noise(NOISE[what], count, data.image_size, rng))
     path = Path(what.removeprefix("folder:")).expanduser()
     if what not in KNOWN and not what.startswith("arrays:"):
-        return _pictures(name, path, data) if path.is_dir() else _fitted(name, read_images(path), data)
-    return _fitted(name, load_data(what, root).test, data)
+        return _fitted(name, keep(list_pictures(path) if path.is_dir() else read_images(path)), data)
+    return _fitted(name, keep(load_data(what, root).test), data)
 
 
 def read_images(path: Path) -> ArraySplit:
@@ -173,12 +184,12 @@ def _fitted(name: str, split: Split, data: Data) -> OutSet:
     return OutSet(name, resized(split, data.image_size), f"resized from {height}x{width}, bilinear")
 
 
-def _pictures(name: str, folder: Path, data: Data) -> OutSet:
+def list_pictures(folder: Path) -> PhotoSplit:
     """All picture files of a folder and the folders within it."""
     paths = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES))
     if not paths:
         raise CutmixError(f"{folder} holds no pictures ({', '.join(sorted(PHOTO_SUFFIXES))}).")
-    return _viewed(name, PhotoSplit(paths, np.zeros(len(paths), dtype=np.int64)), data)
+    return PhotoSplit(paths, np.zeros(len(paths), dtype=np.int64))
 
 
 def _viewed(name: str, split: PhotoSplit, data: Data) -> OutSet:

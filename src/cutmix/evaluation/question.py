@@ -29,6 +29,8 @@ class Question(ABC):
     """Those of :data:`SUITES` that it belongs to."""
     headline: ClassVar[tuple[str, ...]] = ()
     """Names, or patterns of names, of the few numbers that a reader looks for first."""
+    bars: ClassVar[tuple[str, ...]] = ()
+    """Patterns, one ``*`` between two slashes or at the end in each, of numbers that the page draws as a bar each."""
 
     @property
     @abstractmethod

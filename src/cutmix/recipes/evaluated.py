@@ -283,5 +283,11 @@ def _entry(
 
 def _described(question: Question) -> dict[str, Any]:
     asks = (type(question).__doc__ or "").strip().partition("\n")[0]
-    about, headline = dict(question.about), list(question.headline)
-    return {"name": question.name, "call": repr(question), "asks": asks, "headline": headline, "about": about}
+    return {
+        "name": question.name,
+        "call": repr(question),
+        "asks": asks,
+        "headline": list(question.headline),
+        "bars": list(question.bars),
+        "about": dict(question.about),
+    }
