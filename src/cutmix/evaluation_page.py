@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -28,6 +29,7 @@ __all__ = ["write_evaluation_page"]
 RESULT, PAGE_NAME = "evaluation.json", "evaluation.html"
 FEW_NUMBERS = 12
 """With more numbers than these, a question's list of numbers is folded."""
+FEW_CHARTS = 6
 FEW_ROWS = 20
 
 
@@ -260,11 +262,14 @@ def _evaluated(evaluation: Evaluation) -> Iterator[Part]:
 
 def _answer(evaluation: Evaluation, question: Mapping[str, Any]) -> Iterator[Part]:
     """A question: what it asks, its charts, tables, pictures and numbers, and how they are defined."""
-    yield Heading(2, question["name"].replace("_", " ").capitalize())
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*", question["call"].partition("(")[0])
+    yield Heading(2, " ".join([*words[:1], *(word if word.isupper() else word.lower() for word in words[1:])]))
     yield Text(question["asks"])
-    charts = [*_charts(evaluation, question), *_bars(evaluation, question)]
+    charts = [*_bars(evaluation, question), *_charts(evaluation, question)]
     if charts:
-        yield Figures(charts)
+        yield Figures(charts[:FEW_CHARTS])
+    if charts[FEW_CHARTS:]:
+        yield Folded(f"{len(charts) - FEW_CHARTS} more charts", [Figures(charts[FEW_CHARTS:])])
     yield from _galleries(evaluation, question)
     numbers = evaluation.values(question, "number")
     if numbers:

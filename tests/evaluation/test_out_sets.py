@@ -98,9 +98,7 @@ def test_photos_stay_files_for_a_network_of_photos(pictures, data):
     assert isinstance(found.images, PhotoSplit)
 
 
-@pytest.mark.parametrize(
-    ("shape", "how"), [((4, 12, 12, 3), ""), ((4, 12, 12), ""), ((4, 28, 28, 1), "resized")]
-)
+@pytest.mark.parametrize(("shape", "how"), [((4, 12, 12, 3), ""), ((4, 12, 12), ""), ((4, 28, 28, 1), "resized")])
 def test_arrays_of_any_usual_shape(tmp_path, data, shape, how):
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     np.savez(tmp_path / "some.npz", images=images, names=np.array(["no", "labels", "are", "needed"]))

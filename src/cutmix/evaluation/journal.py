@@ -83,8 +83,8 @@ class Journal:
 
     def done(self, key: Key, seconds: float) -> None:
         """Note that an answer is whole."""
-        self.answer(key).seconds = seconds
-        self._write({"network": key.network, "question": key.question, "seconds": round(seconds, 3)})
+        self.answer(key).seconds = round(seconds, 3)
+        self._write({"network": key.network, "question": key.question, "seconds": self.answer(key).seconds})
 
     def steps(self, key: Key) -> MutableMapping[str, Any]:
         """The memory of a long answer, for :class:`cutmix.evaluation.subject.Subject`."""

@@ -95,8 +95,12 @@ class OutOfDistribution(Question):
             for column, text in COLUMNS.items()
         }
         return {
-            "ood/mean/*": "The unweighted mean over the out-sets that were there, as the paper's table 12 is over its "
-            "seven. Only means over the same out-sets can be compared.",
+            **{
+                f"ood/mean/{score}/{column}": f"{text}; the unweighted mean over the out-sets that were there, as the "
+                f"paper's table 12 is over its seven. Only means over the same out-sets can be compared. Score {score}."
+                for score in told
+                for column, text in COLUMNS.items()
+            },
             **numbers,
             "ood/*/roc/*": f"In-images accepted over out-images accepted, for every threshold. {positive}",
             "ood/all": f"All numbers of this question, in percent. {positive}",
