@@ -27,8 +27,6 @@ class Question(ABC):
     """What ``--only`` calls it, and what the names of all its values begin with, before a slash."""
     suites: ClassVar[frozenset[str]] = frozenset({"full"})
     """Those of :data:`SUITES` that it belongs to."""
-    wants_features: ClassVar[bool] = False
-    """Whether it calls ``subject.features()``, so that they are noted in the same pass as the logits."""
 
     @property
     @abstractmethod
@@ -46,6 +44,11 @@ class Question(ABC):
         A data set or an extra that is not there is a :class:`Missing`; what makes the whole question impossible for
         this network or data may be raised as a ``UsageError``, which becomes one.
         """
+
+    @property
+    def wants_features(self) -> bool:
+        """Whether it calls ``subject.features()``, so that they are noted in the same pass as the logits."""
+        return False
 
     def passes(self, subject: Subject) -> float:
         """How long the answer takes, in forward passes over the test images, roughly. For the time left."""

@@ -5,19 +5,36 @@ Shapes: N images of a split, B of this process's part of a batch, K classes, D f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cutmix.data import Batch, Data, Split, TestBatches, test_batches
+from cutmix.data import ArraySplit, Batch, Data, PhotoSplit, Split, TestBatches, test_batches
+from cutmix.data.batches import Images
 from cutmix.data.chance import EVALUATION, generator
-from cutmix.errors import UsageError
+from cutmix.errors import CutmixError, UsageError
+
+
+class Made(Protocol):
+    """Images that are made when they are asked for, such as noise."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def labels_N(self) -> np.ndarray: ...
+
+    def images(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> Images: ...
+
+
+Source: TypeAlias = Split | Made
+"""What batches are made of."""
 
 
 class Outputs(NamedTuple):
@@ -28,7 +45,7 @@ class Outputs(NamedTuple):
     labels_N: Tensor
     """int64."""
     features_ND: Tensor | None = None
-    """float32: the input of the last linear layer, where it was asked for."""
+    """float32: the input of the last linear layer; None if it was not asked for, or the network does not end in one."""
 
 
 @dataclass(eq=False)
@@ -44,6 +61,7 @@ class Subject:
         limit: ask only about this many test images, drawn with ``seed`` (the same ones for every network).
         seed: all chance of the questions follows from it.
         workers: processes that decode photos.
+        data_root: where other data sets lie that a question needs; ``default_root()`` unless given.
         wants_features: note the features in the same pass as the logits, because some question needs them.
         watch: called with the share of a forward pass over the test split that was just done.
     """
@@ -55,6 +73,7 @@ class Subject:
     limit: int | None = None
     seed: int = 0
     workers: int | None = None
+    data_root: Path | None = None
     rank: int = 0
     world_size: int = 1
     wants_features: bool = False
@@ -108,7 +127,7 @@ class Subject:
         key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
         return generator(self.seed, EVALUATION, key)
 
-    def batches(self, split: Split | None = None, cost: float = 1.0) -> Iterator[Batch]:
+    def batches(self, split: Source | None = None, cost: float = 1.0) -> Iterator[Batch]:
         """This process's part of the normalised batches of ``split`` (the test images unless given), on the device.
 
         In one process these are all images once, in order. With several, put what is found out for each image together
@@ -120,12 +139,12 @@ class Subject:
         """
         yield from self._watched(self._batches(self.data, split), cost)
 
-    def pixel_batches(self, split: Split | None = None, cost: float = 1.0) -> Iterator[Batch]:
+    def pixel_batches(self, split: Source | None = None, cost: float = 1.0) -> Iterator[Batch]:
         """:meth:`batches` before normalisation: pixels float32 in [0, 1], as :attr:`pixel_model` takes them."""
         plain = replace(self.data, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         yield from self._watched(self._batches(plain, split), cost)
 
-    def together(self, values_M: Tensor, split: Split | None = None) -> Tensor:
+    def together(self, values_M: Tensor, split: Source | None = None) -> Tensor:
         """Values an image, from this process's part in the order of its batches to the whole split in its order.
 
         ``values_M`` has one row for each image that :meth:`batches` gave to this process, on any device. The result
@@ -145,13 +164,17 @@ class Subject:
         whole[torch.from_numpy(np.concatenate(order))] = stacked
         return whole
 
-    def _batches(self, data: Data, split: Split | None) -> TestBatches:
+    def _batches(self, data: Data, split: Source | None) -> TestBatches:
+        device, chosen = torch.device(self.device or "cpu"), self.split if split is None else split
+        if not isinstance(chosen, ArraySplit | PhotoSplit):
+            images = chosen.images(data.mean, data.std, device)
+            return TestBatches(images, chosen.labels_N, device, self.batch_size, self.rank, self.world_size)
         return test_batches(
             data,
-            self.split if split is None else split,
+            chosen,
             batch_size=self.batch_size,
             workers=self.workers,
-            device=torch.device(self.device or "cpu"),
+            device=device,
             rank=self.rank,
             world_size=self.world_size,
         )
@@ -171,7 +194,7 @@ class Subject:
 
     def logits(self) -> tuple[Tensor, Tensor]:
         """(logits (N, K) float32, labels (N,)) of the test images, on the CPU. One pass serves all questions."""
-        return self._outputs.logits_NK, self._outputs.labels_N
+        return self.outputs()[:2]
 
     def features(self) -> Tensor:
         """The input of the last linear layer for the test images, (N, D) float32 on the CPU.
@@ -179,34 +202,44 @@ class Subject:
         Raises:
             UsageError: the network does not end in a linear layer.
         """
-        if self._outputs.features_ND is None:
+        return require_features(self.outputs(features=True))
+
+    def outputs(self, features: bool = False) -> Outputs:
+        """:meth:`logits`, and :meth:`features` if asked for and there are any."""
+        if features and not self.wants_features:
             self.wants_features = True
-            del self._outputs
-        features_ND = self._outputs.features_ND
-        assert features_ND is not None
-        return features_ND
+            self.__dict__.pop("_outputs", None)
+        return self._outputs
 
     @cached_property
     def _outputs(self) -> Outputs:
         return self.outputs_of(self.split, features=self.wants_features)
 
-    def logits_of(self, split: Split) -> Tensor:
-        """Logits (N, K) float32 on the CPU of the images of any split, prepared and normalised as the test images."""
+    def logits_of(self, split: Source) -> Tensor:
+        """Logits (N, K) float32 on the CPU of any images, prepared and normalised as the test images."""
         return self.outputs_of(split).logits_NK
 
     @torch.no_grad()
-    def outputs_of(self, split: Split, features: bool = False) -> Outputs:
-        """Logits, labels, and the features if asked for, of the images of any split."""
-        logits, labels, seen = [], [], []
+    def outputs_of(self, split: Source, features: bool = False) -> Outputs:
+        """Logits, labels, and the features if asked for, of the images of any split.
+
+        Raises:
+            UsageError: the network does not give a logit for each class of the data.
+            CutmixError: a logit is not finite.
+        """
+        logits: list[Tensor] = []
+        labels: list[Tensor] = []
+        seen: list[Tensor] = []
         with _HeadInput(self.model, features) as head:
             for images_BCHW, labels_B, _ in self.batches(split):
                 logits_BK = self.model(images_BCHW)
                 _require_logits(logits_BK, len(labels_B), self.num_classes)
                 logits.append(logits_BK.float())
                 labels.append(labels_B)
-                if features:
-                    seen.append(head.of(logits_BK))
-        whole = [self.together(torch.cat(part), split) for part in (logits, labels, *([seen] if features else []))]
+                if (features_BD := head.input_of(logits_BK)) is not None:
+                    seen.append(features_BD)
+        whole = [self.together(torch.cat(part), split) for part in (logits, labels, seen) if part]
+        _require_finite(whole[0])
         return Outputs(*whole)
 
     # -------------------------------------------------------------------------------------------------------- memory
@@ -259,13 +292,18 @@ class _HeadInput:
     def _note(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         self._last = inputs[0], output
 
-    def of(self, logits_BK: Tensor) -> Tensor:
+    def input_of(self, logits_BK: Tensor) -> Tensor | None:
+        """The vectors that the layer made these logits of, (B, D); None if it did not, or was not watched."""
         if self._last is None or self._last[0].ndim != 2 or self._last[1] is not logits_BK:
-            raise UsageError(
-                f"{type(self._model).__name__} does not end in a linear layer over one vector an image, so it has no "
-                "features before its last layer."
-            )
+            return None
         return self._last[0].float()
+
+
+def require_features(outputs: Outputs) -> Tensor:
+    """The features (N, D) of ``outputs``; ``UsageError`` if there are none."""
+    if outputs.features_ND is None:
+        raise UsageError("the network does not end in a linear layer over one vector an image, so it has no features.")
+    return outputs.features_ND
 
 
 def _require_logits(logits_BK: Any, images: int, classes: int) -> None:
@@ -274,3 +312,9 @@ def _require_logits(logits_BK: Any, images: int, classes: int) -> None:
         raise UsageError(
             f"the network gave {got} for {images} images; logits of shape ({images}, {classes}) are needed."
         )
+
+
+def _require_finite(logits_NK: Tensor) -> None:
+    wrong = int((~logits_NK.isfinite()).any(1).sum())
+    if wrong:
+        raise CutmixError(f"the network gave logits that are not finite for {wrong} of {len(logits_NK)} images.")
