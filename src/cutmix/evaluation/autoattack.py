@@ -36,6 +36,7 @@ class AutoAttack(Question):
 
     name: ClassVar[str] = "autoattack"
     suites: ClassVar[frozenset[str]] = frozenset()
+    headline: ClassVar[tuple[str, ...]] = ("autoattack/accuracy",)
     eps: float = EPS
     attacks: tuple[str, ...] = ATTACKS
 

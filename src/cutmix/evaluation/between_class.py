@@ -72,6 +72,7 @@ class BetweenClass(Question):
 
     name: ClassVar[str] = "between_class"
     suites: ClassVar[frozenset[str]] = frozenset({"paper", "full"})
+    headline: ClassVar[tuple[str, ...]] = ("between_class/mixup/mean", "between_class/cutmix/mean")
     steps: int = STEPS
     pairs: int | None = None
 

@@ -25,6 +25,7 @@ class FGSM(Question):
 
     name: ClassVar[str] = "fgsm"
     suites: ClassVar[frozenset[str]] = frozenset({"paper", "full"})
+    headline: ClassVar[tuple[str, ...]] = ("fgsm/accuracy",)
     eps: float = EPS
 
     @property

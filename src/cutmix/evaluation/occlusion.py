@@ -73,6 +73,7 @@ class Occlusion(Question):
 
     name: ClassVar[str] = "occlusion"
     suites: ClassVar[frozenset[str]] = frozenset({"paper", "full"})
+    headline: ClassVar[tuple[str, ...]] = ("occlusion/centre/mean", "occlusion/boundary/mean")
     steps: int = STEPS
     fill: float = 0.0
 

@@ -117,6 +117,7 @@ class PGD(Question):
     """
 
     name: ClassVar[str] = "pgd"
+    headline: ClassVar[tuple[str, ...]] = ("pgd/accuracy",)
     eps: float = EPS
     steps: int = STEPS
     step_size: float | None = None
