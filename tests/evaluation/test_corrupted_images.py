@@ -67,14 +67,14 @@ def test_equal_to_the_library_called_with_the_same_seed(library, image, corrupti
 
 
 def test_nothing_but_the_seed_decides(library, image):
-    drawn = [name for name in ALL if not np.array_equal(corrupt(image, name, 3, 1), corrupt(image, name, 3, 2))]
+    drawn = [name for name in ALL if not np.array_equal(corrupt(image, name, 2, 1), corrupt(image, name, 2, 2))]
     assert set(ALL) - set(drawn) == {
         "defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression", "gaussian_blur",
         "saturate",
     }  # fmt: skip
-    once = [corrupt(image, name, 3, 5) for name in drawn]
+    once = [corrupt(image, name, 2, 5) for name in drawn]
     np.random.random(3)  # whatever else has been drawn
-    assert all(np.array_equal(first, corrupt(image, name, 3, 5)) for first, name in zip(once, drawn))
+    assert all(np.array_equal(first, corrupt(image, name, 2, 5)) for first, name in zip(once, drawn))
 
 
 def test_the_stream_is_put_back_when_the_library_fails(library, image, monkeypatch):
@@ -90,18 +90,13 @@ def test_the_stream_is_put_back_when_the_library_fails(library, image, monkeypat
 
 
 def test_without_a_drop_of_spatter_the_image_stays(library):
-    # The library divides by the largest drop. Where none has fallen it gives a black image.
-    image = np.full((32, 32, 3), 90, np.uint8)
-    seeds = range(400)
+    # The library divides by the largest drop. Where none has fallen, as with this seed, it gives a black image.
+    image, dry = np.full((32, 32, 3), 90, np.uint8), 35
     state = np.random.get_state()
     try:
-        with np.errstate(invalid="ignore"), pytest.warns(RuntimeWarning) as _:
-            for dry in seeds:
-                np.random.seed(dry)
-                if library.corrupt(image, severity=1, corruption_name="spatter").max() == 0:
-                    break
-            else:
-                pytest.skip("drops fell everywhere")
+        np.random.seed(dry)
+        with np.errstate(invalid="ignore"):
+            assert library.corrupt(image, severity=1, corruption_name="spatter").max() == 0
     finally:
         np.random.set_state(state)
     assert np.array_equal(corrupt(image, "spatter", 1, dry), image)
