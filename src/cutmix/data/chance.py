@@ -14,7 +14,7 @@ import numpy as np
 
 from cutmix.errors import UsageError
 
-ORDER, CROP, PHOTO, SPLIT = range(4)
+ORDER, CROP, PHOTO, SPLIT, EVALUATION = range(5)
 
 
 def generator(seed: int, purpose: int, *key: int) -> np.random.Generator:
