@@ -1,9 +1,9 @@
 """Regions of a map above every threshold at once: the box around each, and which of them is the largest.
 
-A map is cut at grey levels 0 to 254: above a level lie the pixels that are greater. Pixels that touch, corners included,
-are one region. Finding the regions of each level anew would cost 255 labellings an image; here they are found once.
-Every pixel climbs to a peak, which gives each peak a basin; at any level a region is what is left of some basins, joined
-where their borders are high enough. Joining them from the highest border down gives all regions of all levels.
+A map is cut at grey levels 0 to 254: above a level lie the pixels that are greater. Pixels that touch, corners
+included, are one region. Finding the regions of each level anew would cost 255 labellings an image; here they are found
+once. Every pixel climbs to a peak, which gives each peak a basin; at any level a region is what is left of some basins,
+joined where their borders are high enough. Joining them from the highest border down gives all regions of all levels.
 
 A box is (left, top, right, bottom): the edges of its pixels, so that one pixel at the origin is (0, 0, 1, 1).
 
@@ -203,9 +203,7 @@ def _contours(basins_HW: NDArray[np.int32], grey_HW: NDArray[np.uint8], count: i
     return np.cumsum(of_values[:, :0:-1], axis=1, dtype=np.int32)[:, ::-1].copy()
 
 
-def _holes(
-    grey_HW: NDArray[np.uint8], heights_HW: NDArray[np.float32]
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+def _holes(grey_HW: NDArray[np.uint8], heights_HW: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """The boxes of the contours around holes (R, L, 4), and where there are such.
 
     A hole is a region of what does not lie above a level, joined by sides only, that does not reach the border: the
