@@ -32,7 +32,7 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """The boxes of a split: ``boxes_M4`` float64, box m in image ``image_M[m]``; ``sizes_N2`` (width, height).
+    """The boxes of a split: ``boxes_M4`` float64, box m in image ``image_M[m]`` (ascending); ``sizes_N2`` (width, height).
 
     ``dropped`` counts boxes that were left out because they cannot be right. An image may have no box.
     """
@@ -47,7 +47,8 @@ class Boxes:
 
     def of(self, image: int) -> np.ndarray:
         """The boxes of one image, (m, 4)."""
-        return self.boxes_M4[self.image_M == image]
+        start, end = np.searchsorted(self.image_M, [image, image + 1])
+        return self.boxes_M4[start:end]
 
     @property
     def counts_N(self) -> np.ndarray:
@@ -57,10 +58,9 @@ class Boxes:
     def subset(self, images: Sequence[int] | np.ndarray) -> Boxes:
         """The boxes of these images, in that order. ``dropped`` stays that of the whole split."""
         rows = np.asarray(images, np.int64)
-        parts = [np.flatnonzero(self.image_M == row) for row in rows]
-        chosen = np.concatenate([*parts, np.empty(0, np.int64)])
+        parts = [self.of(row) for row in rows.tolist()]
         image_M = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
-        return Boxes(self.boxes_M4[chosen], image_M, self.sizes_N2[rows], self.dropped)
+        return Boxes(np.concatenate([np.empty((0, 4)), *parts]), image_M, self.sizes_N2[rows], self.dropped)
 
 
 BoxReader = Callable[[], Boxes]

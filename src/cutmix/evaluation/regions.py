@@ -229,15 +229,23 @@ def _holes(grey_HW: NDArray[np.uint8], heights_HW: NDArray[np.float32]) -> tuple
 
 
 def _fill(grey_HW: NDArray[np.uint8], found: Regions) -> None:
-    """Add what regions enclose to their contours, at the levels where that may decide which is the largest."""
+    """Add what regions enclose to their contours, at the levels where that may decide which is the largest.
+
+    It cannot where no other region's box is large enough, or none of those that are has the box of a hole in it.
+    """
     sides_RL2 = found.boxes_RL4[..., 2:] - found.boxes_RL4[..., :2] - 1
     most_RL = np.where(found.alive_RL, 2 * sides_RL2.prod(-1, dtype=np.int64), -1)
-    contour_RL = np.where(found.alive_RL, found.contour_RL, -1)
-    best_L = contour_RL.argmax(0)
-    ahead_L = contour_RL[best_L, np.arange(LEVELS)]
+    ahead_L = np.where(found.alive_RL, found.contour_RL, -1).max(0)
     rivals_RL = most_RL >= ahead_L
-    rivals_RL[best_L, np.arange(LEVELS)] = True
-    for level in np.flatnonzero(found.holed_RL.any(0) & ((rivals_RL & found.alive_RL).sum(0) > 1)):
+    for level in np.flatnonzero(found.holed_RL.any(0) & (rivals_RL.sum(0) > 1)):
+        rivals_R = np.flatnonzero(rivals_RL[:, level] & found.alive_RL[:, level])
+        boxes_R14 = found.boxes_RL4[rivals_R, level][:, None]
+        holes_1P4 = found.holes_RL4[found.holed_RL[:, level], level][None]
+        within_RP2 = (holes_1P4[..., :2] >= boxes_R14[..., :2]) & (holes_1P4[..., 2:] <= boxes_R14[..., 2:])
+        rings_R = rivals_R[within_RP2.all(2).any(1)]
+        leaders_R = rivals_R[found.contour_RL[rivals_R, level] == ahead_L[level]]
+        if len(rings_R) == 0 or (len(leaders_R) == 1 and np.array_equal(rings_R, leaders_R)):
+            continue
         alive = np.flatnonzero(found.alive_RL[:, level])
         alive = alive[np.argsort(found.first_RL[alive, level])]
         labels_HW, contours = _filled_contours(grey_HW > level)
