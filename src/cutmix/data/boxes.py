@@ -32,9 +32,10 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """The boxes of a split: ``boxes_M4`` float64, box m in image ``image_M[m]`` (ascending); ``sizes_N2`` (width, height).
+    """The boxes of a split: box m, ``boxes_M4[m]`` (float64), lies in image ``image_M[m]``, which ascend.
 
-    ``dropped`` counts boxes that were left out because they cannot be right. An image may have no box.
+    ``sizes_N2`` are (width, height) of the images. ``dropped`` counts boxes that were left out because they cannot be
+    right. An image may have no box.
     """
 
     boxes_M4: np.ndarray

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cutmix.data.boxes import BoxReader
+from cutmix.data.chance import even_subset
 from cutmix.data.photos import read_photo
 from cutmix.errors import UsageError
 
@@ -151,6 +152,22 @@ class Data:
                 digest.update(b"%d\0%d\0" % split.images_NHWC.shape[1:3])
                 digest.update(np.ascontiguousarray(split.images_NHWC).reshape(-1).data)
         return digest.hexdigest()
+
+    def with_train_images(self, count: int) -> Data:
+        """The same data with ``count`` of its training images, drawn as evenly over the classes as they allow.
+
+        The draw is the data's own: no run's seed takes part, and a smaller draw is part of every larger one.
+
+        Raises ``UsageError`` unless ``count`` is from one image a class to all that there are.
+        """
+        if not self.num_classes <= count <= len(self.train):
+            raise UsageError(
+                f"train_images is {count}; {self.name} has {self.num_classes} classes and {len(self.train)} training "
+                f"images: from {self.num_classes} to {len(self.train)} are accepted, or 0 for all."
+            )
+        train = self.train.subset(even_subset(self.train.labels_N, count, seed=0))
+        note = f"{count:,} of {len(self.train):,} training images, drawn evenly over the classes"
+        return replace(self, train=train, note="; ".join(filter(None, (self.note, note))))
 
     def _photo_splits(self) -> list[PhotoSplit]:
         return [split for split in (self.train, self.test) if isinstance(split, PhotoSplit)]

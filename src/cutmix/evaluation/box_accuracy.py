@@ -1,9 +1,9 @@
 """How well boxes agree, and from that what share of images a network localizes: IoU, MaxBoxAcc, MaxBoxAccV2.
 
 A box is (left, top, right, bottom): the edges of its pixels, so that one pixel at the origin is (0, 0, 1, 1) and an
-area is a product of differences. In wsolevaluation (Choe et al., CVPR 2020, arXiv 2001.07437; clovaai/wsolevaluation) boxes
-are first and last pixels and one is added to each side: with (1, 2, 5, 6) and (3, 1, 4, 5) of that convention, here
-(1, 2, 6, 7) and (3, 1, 5, 6), both find an IoU of 8/27.
+area is a product of differences. In wsolevaluation (Choe et al., CVPR 2020, arXiv 2001.07437; github.com/clovaai)
+boxes are first and last pixels, and one is added to each side: with (1, 2, 5, 6) and (3, 1, 4, 5) of that convention,
+here (1, 2, 6, 7) and (3, 1, 5, 6), both find an IoU of 8/27.
 
 Shapes: N images, L = 255 levels at which a map is cut, P and T boxes of one image.
 """

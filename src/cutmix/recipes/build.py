@@ -56,6 +56,8 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
 
     # A split that has to be drawn is the data's, not the run's: all seeds are tested on the same images.
     data = load_data(recipe.data, data_root, image_size=recipe.image_size or None, progress=progress)
+    if recipe.train_images:
+        data = data.with_train_images(recipe.train_images)
     augment = augment or default_augment(data)
     call = model_call(recipe.model, num_classes=data.num_classes, image_size=data.image_size)
     model = seeded_model(call, recipe.seed)

@@ -35,6 +35,8 @@ class Trained:
     image_size: int | None = None
     fingerprint: str | None = None
     """Of the data that it was trained on."""
+    train_images: int = 0
+    """How many of that data's training images it was trained on, if not on all."""
 
     @property
     def num_classes(self) -> int:
@@ -91,6 +93,7 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         std=tuple(about["std"]),
         image_size=about["image_size"],
         fingerprint=about["fingerprint"],
+        train_images=about["recipe"].get("train_images", 0),
     )
 
 
@@ -173,6 +176,8 @@ def test_trained(
     if spec is None:
         raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
     loaded = as_trained(trained, load_data(spec, data_root, image_size=trained.image_size))
+    if data is None and trained.train_images:
+        loaded = loaded.with_train_images(trained.train_images)
     if data is None and trained.fingerprint not in (None, loaded.fingerprint):
         raise UsageError(
             f"{spec} is not what it was when {trained.source} was trained: images that are tests now may have been "

@@ -37,6 +37,7 @@ class Settings:
     )
     label_smoothing: float = setting(0.0, "label smoothing, applied once, in the loss")
     clip_norm: float = setting(0.0, "clip the gradient's norm to this; 0 = never")
+    test_every: int = setting(1, "test after every so many epochs, and after the last one")
     accumulation: int = setting(1, "split each batch into this many parts to save memory")
     ema: float = setting(0.0, "decay of an exponential moving average of the weights, which is then tested; 0 = none")
     amp: str = setting("no", "mixed precision: no, fp16, bf16")
@@ -46,7 +47,7 @@ class Settings:
     seed: int = setting(0, "every draw of the run follows from it")
 
     def __post_init__(self) -> None:
-        at_least_one = ("epochs", "batch_size", "accumulation")
+        at_least_one = ("epochs", "batch_size", "accumulation", "test_every")
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
