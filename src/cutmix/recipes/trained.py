@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cutmix.errors import CutmixError, UsageError
-from cutmix.recipes.build import LIBRARIES, make_model, model_call
+from cutmix.recipes.build import LIBRARIES, make_model, model_call, pretrained_normalisation, without_pretrained
 from cutmix.recipes.calls import parse_call
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         raise UsageError(f"{path} does not say what network it is for; name it with --model, e.g. 'ResNet(depth=50)'")
     if "classes" in about:
         call = str(model_call(call, num_classes=len(about["classes"]), image_size=about["image_size"]))
-    network = make_model(parse_call(call))
+    network = make_model(without_pretrained(parse_call(call)))
     load_weights(network, weights, source=str(path))
     network.eval()
     if "classes" not in about:
@@ -115,8 +115,12 @@ def _read_run(folder: Path, best: bool) -> tuple[Path, Weights]:
 
 
 def _pretrained(source: str) -> Trained:
-    network = make_model(parse_call(source)).eval()
-    return Trained(network, source, source, data="imagenet", **_usual_input(network))
+    call = parse_call(source)
+    network = make_model(call).eval()
+    usual = _usual_input(network)
+    if expected := pretrained_normalisation(call):
+        usual["mean"], usual["std"] = expected
+    return Trained(network, source, source, data="imagenet", **usual)
 
 
 def _usual_input(network: nn.Module) -> dict[str, Any]:
