@@ -33,6 +33,8 @@ class Trained:
     mean: Triple | None = None
     std: Triple | None = None
     image_size: int | None = None
+    squared: int = 0
+    """The square to which its tests resize photos, aspect ignored; 0 keeps it (``Data.squared``)."""
     fingerprint: str | None = None
     """Of the data that it was trained on."""
     train_images: int = 0
@@ -92,6 +94,7 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         mean=tuple(about["mean"]),
         std=tuple(about["std"]),
         image_size=about["image_size"],
+        squared=about.get("squared", 0),
         fingerprint=about["fingerprint"],
         train_images=about["recipe"].get("train_images", 0),
     )
@@ -217,6 +220,7 @@ def as_trained(trained: Trained, data: Data) -> Data:
             f"the classes of {data.name} are not those of {trained.source}: class {first} is "
             f"{data.classes[first]!r}, the network's is {trained.classes[first]!r}"
         )
+    data = replace(data, squared=trained.squared)
     if trained.mean is None or trained.std is None:
         return data
     return replace(data, mean=trained.mean, std=trained.std)
@@ -314,7 +318,7 @@ def _prepared(path: Path, trained: Trained) -> tuple[Any, Tensor]:
     from cutmix.pictures import denormalise
 
     mean, std = trained.mean or IMAGENET_MEAN, trained.std or IMAGENET_STD
-    image_1CHW = prepare_photo(read_photo(path), trained.image_size or 224, mean, std)
+    image_1CHW = prepare_photo(read_photo(path), trained.image_size or 224, mean, std, trained.squared)
     return denormalise(image_1CHW, mean, std)[0], image_1CHW
 
 
