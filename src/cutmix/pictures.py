@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "boxes_picture",
+    "boxed",
     "cam_overlay",
     "curves_picture",
     "denormalise",
+    "grid_pixels",
     "methods_picture",
     "mixed_batch_picture",
     "runs_picture",
     "share_captions",
+    "under_cam",
 ]
 
 # Okabe and Ito's palette: told apart by people with any common colour blindness. Black comes last, yellow is left out.
@@ -415,27 +417,31 @@ def cam_overlay(
     _write_png(figure, path)
 
 
-def boxes_picture(
+def boxed(
     images_NHWC: NDArray[np.uint8],
     cams_NHW: NDArray[np.floating[Any]],
     found_boxes: Sequence[NDArray[Any]],
     true_boxes: Sequence[NDArray[Any]],
-    captions: Sequence[str],
-    columns: int = 8,
 ) -> NDArray[np.uint8]:
-    """A grid of images under their activation maps as pixels (H, W, 3): true boxes in red, found ones in dashed green.
+    """The images under their activation maps, at a size to be seen: true boxes in red, found ones in dashed green.
 
-    As figure 4 of Yun et al. 2019. Boxes are (left, top, right, bottom), the edges of their pixels, some an image.
+    As in figure 4 of Yun et al. 2019. Boxes are (left, top, right, bottom), the edges of their pixels, some an image.
     """
-    images = _checked_images(images_NHWC, captions)
+    images = _checked_images(images_NHWC, [""] * len(images_NHWC))
     shown = _tiles(np.stack([under_cam(image, cam) for image, cam in zip(images, cams_NHW)])).copy()
     scale = np.array([shown.shape[2] / images.shape[2], shown.shape[1] / images.shape[1]] * 2)
     for tile, found, true in zip(shown, found_boxes, true_boxes):
         for boxes, colour, dashed in ((true, (225, 0, 0), False), (found, (0, 235, 60), True)):
             for box in np.rint(np.asarray(boxes) * scale).astype(int):
                 _outline(tile, box, colour, dashed)
-    starts = range(0, len(shown), columns)
-    rows = [("", shown[start : start + columns], list(captions[start : start + columns])) for start in starts]
+    return shown
+
+
+def grid_pixels(images_NHWC: NDArray[np.uint8], captions: Sequence[str], columns: int = 8) -> NDArray[np.uint8]:
+    """What :func:`mixed_batch_picture` writes, as pixels (H, W, 3), without a title or a limit."""
+    images = _checked_images(images_NHWC, captions)
+    starts = range(0, len(images), columns)
+    rows = [("", images[start : start + columns], list(captions[start : start + columns])) for start in starts]
     return _pixels(_grid_figure(rows, None))
 
 

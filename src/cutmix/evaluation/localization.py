@@ -198,7 +198,16 @@ class Localization(Question):
 
     def gallery(self, subject: Subject, boxes: Boxes, rows: NDArray[np.int64]) -> Picture:
         """Images spread evenly over the set under their maps, with the true boxes and the network's."""
-        from cutmix.pictures import boxes_picture, denormalise
+        from cutmix.pictures import grid_pixels
+
+        caption = "True boxes in red, the network's in dashed green, and their IoU; the maps are laid over."
+        return Picture(grid_pixels(*self.examples_of(subject, boxes, rows)), caption)
+
+    def examples_of(
+        self, subject: Subject, boxes: Boxes, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], list[str]]:
+        """Tiles (N, H, W, 3) of at most ``examples`` images with their boxes, and captions: the class and the IoU."""
+        from cutmix.pictures import boxed, denormalise
 
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, self.examples).round().astype(np.int64))]
         data, split = subject.data, subject.split.subset(chosen)
@@ -211,16 +220,9 @@ class Localization(Question):
             found += list(self.scores(maps_BHW, true_boxes[len(found) :]))
             images.append(denormalise(images_BCHW, data.mean, data.std))
             cams.append(maps_BHW.cpu().numpy())
-        pixels_HWC = boxes_picture(
-            np.concatenate(images),
-            np.concatenate(cams),
-            [score.tight_box_4[None] for score in found],
-            true_boxes,
-            [f"{data.classes[label]} {score.tight:.2f}" for label, score in zip(split.labels_N, found)],
-        )
-        return Picture(
-            pixels_HWC, "True boxes in red, the network's in dashed green, and their IoU; the maps are laid over."
-        )
+        found_boxes = [score.tight_box_4[None] for score in found]
+        captions = [f"{data.classes[label]} {score.tight:.2f}" for label, score in zip(split.labels_N, found)]
+        return boxed(np.concatenate(images), np.concatenate(cams), found_boxes, true_boxes), captions
 
 
 def left_out(boxes: Boxes) -> str:

@@ -1,9 +1,9 @@
 """The paper's table 9: weakly supervised localization, on CUB-200-2011 and ImageNet.
 
-Common to all (paper appendix B): trained weights of ImageNet, the last layer new (also for ImageNet itself), learning
-at ten times the rate of the others; SGD with momentum 0.9 and weight decay 1e-4; photos resized to 256x256, their aspect
-ignored, cropped to 224, at random for training and in the middle for tests; last maps of 14x14. CUB: 600 epochs of
-batches of 32, a tenth of the learning rate every 150. ImageNet: 20 epochs of batches of 256, a tenth every 6.
+Common to all (paper appendix B): trained weights of ImageNet, with a new last layer (also for ImageNet itself) that
+learns at ten times the rate of the others; SGD with momentum 0.9 and weight decay 1e-4; photos resized to 256x256, the
+aspect ignored, cropped to 224, at random for training and in the middle for tests; last maps of 14x14. CUB: 600 epochs
+of batches of 32, a tenth of the learning rate every 150. ImageNet: 20 epochs of batches of 256, a tenth every 6.
 
 What is nowhere said, and chosen here: the trained weights are torchvision's, which saw none of the methods; images are
 mirrored, as ADL and wsolevaluation do; Nesterov momentum, as in the official code; VGG-GAP's new convolution learns as

@@ -52,6 +52,18 @@ class Trained:
             raise UsageError(f"{self.source} does not say how many classes its network tells apart")
         return heads[-1]
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes; "class 0" and so on where they are not known."""
+        return self.classes or tuple(f"class {number}" for number in range(self.num_classes))
+
+    @property
+    def normalisation(self) -> tuple[Triple, Triple]:
+        """Mean and standard deviation of the network's input; ImageNet's where they are not known."""
+        from cutmix.data import IMAGENET_MEAN, IMAGENET_STD
+
+        return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
+
 
 def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained:
     """Load a trained network.
@@ -89,14 +101,14 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         network,
         call,
         str(path),
-        data=about["data"],
+        data=about.get("data"),
         classes=tuple(about["classes"]),
         mean=tuple(about["mean"]),
         std=tuple(about["std"]),
         image_size=about["image_size"],
         squared=about.get("squared", 0),
-        fingerprint=about["fingerprint"],
-        train_images=about["recipe"].get("train_images", 0),
+        fingerprint=about.get("fingerprint"),
+        train_images=about.get("recipe", {}).get("train_images", 0),
     )
 
 
@@ -208,8 +220,21 @@ def test_trained(
     return TestErrors(spec, errors.loss, errors.top1, errors.top5, errors.images)
 
 
-def as_trained(trained: Trained, data: Data) -> Data:
-    """``data`` normalised as the network was trained, refused where its classes are not the network's."""
+def as_trained(trained: Trained, data: Data, *, other_classes: bool = False) -> Data:
+    """``data`` normalised as the network was trained, refused where its classes are not the network's.
+
+    Args:
+        other_classes: do not refuse them: nothing will be made of the labels.
+    """
+    if not other_classes:
+        _require_same_classes(trained, data)
+    data = replace(data, squared=trained.squared)
+    if trained.mean is None or trained.std is None:
+        return data
+    return replace(data, mean=trained.mean, std=trained.std)
+
+
+def _require_same_classes(trained: Trained, data: Data) -> None:
     if data.num_classes != trained.num_classes:
         raise UsageError(
             f"{trained.source} tells {trained.num_classes} classes apart, {data.name} has {data.num_classes}"
@@ -220,10 +245,6 @@ def as_trained(trained: Trained, data: Data) -> Data:
             f"the classes of {data.name} are not those of {trained.source}: class {first} is "
             f"{data.classes[first]!r}, the network's is {trained.classes[first]!r}"
         )
-    data = replace(data, squared=trained.squared)
-    if trained.mean is None or trained.std is None:
-        return data
-    return replace(data, mean=trained.mean, std=trained.std)
 
 
 @dataclass(frozen=True)
@@ -264,11 +285,11 @@ def predict(
     paths = list(picture_files(images))
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     model = trained.model.to(device).eval()
-    names = trained.classes or tuple(f"class {number}" for number in range(trained.num_classes))
+    names = trained.class_names
     drawn: set[Path] = set()
     for path in paths:
         try:
-            shown, image_1CHW = _prepared(path, trained)
+            shown, image_1CHW = prepared(path, trained)
         except (CutmixError, OSError) as error:
             yield Guess(path, problem=str(error))
             continue
@@ -312,12 +333,12 @@ def picture_files(paths: Iterable[Path]) -> Iterator[Path]:
             raise UsageError(f"there is no file {path}")
 
 
-def _prepared(path: Path, trained: Trained) -> tuple[Any, Tensor]:
+def prepared(path: Path, trained: Trained) -> tuple[Any, Tensor]:
     """The picture as the network sees it: uint8 HWC to show, and normalised 1CHW to feed."""
-    from cutmix.data import IMAGENET_MEAN, IMAGENET_STD, prepare_photo, read_photo
+    from cutmix.data import prepare_photo, read_photo
     from cutmix.pictures import denormalise
 
-    mean, std = trained.mean or IMAGENET_MEAN, trained.std or IMAGENET_STD
+    mean, std = trained.normalisation
     image_1CHW = prepare_photo(read_photo(path), trained.image_size or 224, mean, std, trained.squared)
     return denormalise(image_1CHW, mean, std)[0], image_1CHW
 
