@@ -155,7 +155,9 @@ def test_networks_without_maps_are_named():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threshold": 1.0}, {"iou": 1.0}, {"cam_class": "best"}, {"examples": -1}], ids=lambda wrong: next(iter(wrong))
+    "wrong",
+    [{"threshold": 1.0}, {"iou": 1.0}, {"cam_class": "best"}, {"examples": -1}],
+    ids=lambda wrong: next(iter(wrong)),
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
