@@ -14,6 +14,7 @@ from cutmix.recipes.calls import Call, construct, find, parse_call
         ("timm.resnet50(pretrained=True)", Call("timm.resnet50", (), {"pretrained": True})),
         ("Steps(at=(0.5, 0.75), by=-1)", Call("Steps", (), {"at": (0.5, 0.75), "by": -1})),
         ("Choice(CutMix(alpha=0.3), MixUp())", Call("Choice", (Call("CutMix", (), {"alpha": 0.3}), Call("MixUp")))),
+        ("All(of=(A(b=0.3), C()), n=(2,))", Call("All", (), {"of": (Call("A", (), {"b": 0.3}), Call("C")), "n": (2,)})),
     ],
 )
 def test_calls_are_read_and_written_back(text, call):
@@ -54,6 +55,11 @@ KNOWN = {"Paste": Paste, "Blend": dict}
 def test_objects_are_made_also_within_objects():
     made = construct(parse_call("Paste(0.3, inner=paste(alpha=2))"), KNOWN, "mixing")
     assert (made.alpha, made.inner.alpha) == (0.3, 2)
+
+
+def test_objects_are_made_also_within_tuples():
+    made = construct(parse_call("Paste(inner=(Paste(0.3), (Paste(0.2), 5)))"), KNOWN, "mixing")
+    assert [made.inner[0].alpha, made.inner[1][0].alpha, made.inner[1][1]] == [0.3, 0.2, 5]
 
 
 def test_an_unknown_name_gets_the_nearest_one():

@@ -102,3 +102,15 @@ def test_other_data_is_normalised_as_the_network_was_trained(run, tiny_arrays):
     adapted = as_trained(network, other)
     assert (adapted.mean, adapted.std) == (network.mean, network.std)
     assert adapted.mean != other.mean
+
+
+def test_a_run_on_a_part_of_the_images_is_tested_on_the_data_it_knows(tiny_arrays, tmp_path):
+    """The fingerprint is that of the part; the whole set that the part was drawn from is not other data."""
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model="ResNet(depth=8, bottleneck=False)", epochs=1, batch_size=16)
+    result = train(recipe.but(train_images=15), name="part", runs=tmp_path, cpu=True)
+    assert result["train_images"] == 15
+    trained = load_trained(str(tmp_path / "part"))
+    assert test_trained(trained, cpu=True).top1 == pytest.approx(result["test_error_top1_last"])
+    for count in (2, 49):
+        with pytest.raises(UsageError, match="from 3 to 48 are accepted"):
+            train(recipe.but(train_images=count), name=f"run{count}", runs=tmp_path, cpu=True)

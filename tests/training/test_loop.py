@@ -280,3 +280,18 @@ def test_other_ways_to_compute_train_as_well(data, changes, monkeypatch):
     losses = [record["test_loss"] for record in state.history]
     assert losses[-1] < losses[0]
     assert len(compiled) == int(changes.get("compile", False))
+
+
+def test_every_third_epoch_and_the_last_are_tested(data):
+    """Epochs 3 and 5 of 5; what is trained does not depend on it, and the best is one that was tested."""
+    models = [linear(), linear()]
+    states = [
+        fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=settings(epochs=5, test_every=every))
+        for model, every in zip(models, (1, 3))
+    ]
+    assert torch.equal(weights(models[0]), weights(models[1]))
+    often, seldom = (state.history for state in states)
+    tested = [record["epoch"] for record in seldom if "test_error_top1" in record]
+    assert tested == [3, 5]
+    assert [seldom[k]["test_error_top1"] for k in (2, 4)] == [often[k]["test_error_top1"] for k in (2, 4)]
+    assert states[1].best["epoch"] in (3, 5)

@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from cutmix.cli.test import add_loading_arguments
+from cutmix.cli.test import add_network_arguments
 from cutmix.cli.train import first_process
 
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoints", nargs="+", metavar="CHECKPOINT", help="run folders, checkpoints, pretrained networks"
     )
-    add_loading_arguments(parser)
+    add_network_arguments(parser)
     parser.add_argument(
         "--suite", default="paper", metavar="NAME",
         help="quick (seconds to minutes), paper (what the paper reports; default), or full (everything)",

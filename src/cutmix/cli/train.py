@@ -3,9 +3,12 @@
   cutmix train small.digits
   cutmix train --data cifar10 --mixing 'CutMix(alpha=1.0, prob=0.5)' --epochs 30
   cutmix train --data folder:photos
+  cutmix train strong.photos_finetune --data folder:photos
+  cutmix train cifar100.pyramidnet200_cutmix
   cutmix train runs/NAME/recipe.json --seed 1
   cutmix train runs/NAME --resume
 
+Recipes, among them every row of the paper's tables, with its numbers: cutmix list recipes
 Several devices: torchrun --nproc_per_node 2 -m cutmix train RECIPE
 """
 

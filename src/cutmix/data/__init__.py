@@ -1,13 +1,23 @@
 """Data sets, batches and augmentations."""
 
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
+from cutmix.data.boxes import Boxes
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
 from cutmix.data.photos import PHOTO_SUFFIXES, PhotoError, read_photo
 from cutmix.data.places import default_root
 from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, PhotoSplit, Split
-from cutmix.data.transforms import Augment, CropFlip, NoAugment, PhotoCrop, default_augment, prepare_photo
+from cutmix.data.transforms import (
+    Augment,
+    CropFlip,
+    NoAugment,
+    PhotoCrop,
+    SquareCrop,
+    default_augment,
+    prepare_photo,
+    view_boxes,
+)
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -17,6 +27,7 @@ __all__ = [
     "ArraySplit",
     "Augment",
     "Batch",
+    "Boxes",
     "Check",
     "CropFlip",
     "Data",
@@ -26,6 +37,7 @@ __all__ = [
     "PhotoError",
     "PhotoSplit",
     "Split",
+    "SquareCrop",
     "TestBatches",
     "TrainBatches",
     "check_data",
@@ -38,4 +50,5 @@ __all__ = [
     "read_photo",
     "test_batches",
     "train_batches",
+    "view_boxes",
 ]

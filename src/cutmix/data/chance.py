@@ -14,7 +14,7 @@ import numpy as np
 
 from cutmix.errors import UsageError
 
-ORDER, CROP, PHOTO, SPLIT, EVALUATION = range(5)
+ORDER, CROP, PHOTO, SPLIT, SUBSET, EVALUATION = range(6)
 
 
 def generator(seed: int, purpose: int, *key: int) -> np.random.Generator:
@@ -53,6 +53,19 @@ def split_by_name(labels_N: np.ndarray, names: Sequence[str], share: float, seed
         for label, quota in enumerate(quotas(labels_N, share).tolist())
     ]
     return _both_sides(test, len(labels_N))
+
+
+def even_subset(labels_N: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw ``count`` images, as evenly over the classes as they allow; returns their indices, sorted.
+
+    A smaller subset is part of every larger one with the same seed.
+    """
+    order_N = generator(seed, SUBSET).permutation(len(labels_N))
+    rank_N = np.empty(len(labels_N), dtype=np.int64)  # the how-manieth of its class each image is in that order
+    for label in np.unique(labels_N):
+        rows = order_N[labels_N[order_N] == label]
+        rank_N[rows] = np.arange(len(rows))
+    return np.sort(np.lexsort((labels_N, rank_N))[:count])
 
 
 def quotas(labels_N: np.ndarray, share: float) -> np.ndarray:

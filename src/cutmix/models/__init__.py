@@ -14,8 +14,10 @@ from cutmix.models.library import list_timm, list_torchvision, timm_model, torch
 from cutmix.models.pyramidnet import PyramidNet
 from cutmix.models.resnet import ResNet
 from cutmix.models.resnext import ResNeXt
+from cutmix.models.vgg_gap import VGGGAP
 
 __all__ = [
+    "VGGGAP",
     "PyramidNet",
     "ResNeXt",
     "ResNet",

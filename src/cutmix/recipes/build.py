@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cutmix.errors import UsageError
 from cutmix.recipes import names
 from cutmix.recipes.calls import Call, construct, find, parse_call
 from cutmix.recipes.recipe import AUTO, Recipe
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from cutmix.data import Data
     from cutmix.mixing import Mixing
+    from cutmix.models.checkpoints import Weights
+    from cutmix.models.library import Normalisation
     from cutmix.training.schedules import Schedule
 
 LIBRARIES = ("torchvision", "timm")
@@ -37,6 +40,8 @@ class Parts:
 def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Parts:
     """Load the data and make the network, the mixing, the schedule and the augmentation of ``recipe``.
 
+    A network that starts from trained weights gets images that are normalised as these were trained.
+
     Args:
         data_root: where data sets lie; None for ``CUTMIX_DATA`` or the user's cache.
         progress: called with (done, all) while the files of a folder are looked at for the first time.
@@ -56,13 +61,23 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
 
     # A split that has to be drawn is the data's, not the run's: all seeds are tested on the same images.
     data = load_data(recipe.data, data_root, image_size=recipe.image_size or None, progress=progress)
+    if recipe.train_images:
+        data = data.with_train_images(recipe.train_images)
     augment = augment or default_augment(data)
     call = model_call(recipe.model, num_classes=data.num_classes, image_size=data.image_size)
     model = seeded_model(call, recipe.seed)
+    if expected := pretrained_normalisation(call):
+        data = replace(data, mean=expected[0], std=expected[1])
+    # A test resizes photos as the augmentation does that does not keep their aspect.
+    data = replace(data, squared=getattr(augment, "resize", 0))
     if recipe.init != AUTO:
-        from cutmix.models.checkpoints import load_weights, read_weights
+        from cutmix.models.checkpoints import load_weights
+        from cutmix.models.head import with_new_layers
 
-        load_weights(model, read_weights(Path(recipe.init)), source=recipe.init)
+        weights = read_init(recipe.init)
+        load_weights(model, with_new_layers(weights, model) if recipe.new_head else weights, source=recipe.init)
+        if "mean" in weights.cutmix:
+            data = replace(data, mean=tuple(weights.cutmix["mean"]), std=tuple(weights.cutmix["std"]))
     complete = recipe.but(
         mixing=repr(mixing),
         schedule=repr(schedule),
@@ -71,6 +86,24 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
         image_size=data.image_size,
     )
     return Parts(complete, data, model, mixing, schedule, augment)
+
+
+def read_init(source: str) -> Weights:
+    """The weights of a checkpoint, or of a library's trained network such as ``torchvision.vgg16(weights='DEFAULT')``.
+
+    Raises:
+        UsageError: a library's network without weights.
+        CutmixError: a file that is missing or no checkpoint, or weights that cannot be downloaded.
+    """
+    from cutmix.models.checkpoints import Weights, read_weights
+
+    if Path(source).exists() or source.partition(".")[0] not in LIBRARIES:
+        return read_weights(Path(source))
+    call = parse_call(source)
+    expected = pretrained_normalisation(call)
+    if expected is None:
+        raise UsageError(f"init={source!r} is an untrained network; name its weights, e.g. weights='DEFAULT'")
+    return Weights(make_model(call).state_dict(), {"cutmix": {"mean": list(expected[0]), "std": list(expected[1])}})
 
 
 def make_mixing(text: str) -> Mixing:
@@ -127,16 +160,52 @@ def model_constructor(call: Call) -> Callable[..., nn.Module]:
 
     A name that is no network of ours is looked for in torchvision.
     """
+    library, name = _library_name(call)
+    return _library_constructor(library, name) if library else find(name, names.networks(), "network")
+
+
+def _library_name(call: Call) -> tuple[str, str]:
+    """The library that has the network, empty for this package, and the network's name there."""
     library, _, rest = call.name.partition(".")
     if rest and library in LIBRARIES:
-        return _library_constructor(library, rest)
-    ours = names.networks()
-    if call.name.casefold() not in {name.casefold() for name in ours}:
+        return library, rest
+    if call.name.casefold() not in {name.casefold() for name in names.networks()}:
         from cutmix.models.library import list_torchvision
 
         if call.name in list_torchvision():
-            return _library_constructor("torchvision", call.name)
-    return find(call.name, ours, "network")
+            return "torchvision", call.name
+    return "", call.name
+
+
+def _trained_weights(call: Call) -> Any:
+    """The trained weights that the call asks of a library; None where it asks for none."""
+    accepted = inspect.signature(model_constructor(call)).parameters
+    given = {**dict(zip(accepted, call.args)), **call.kwargs}
+    return given.get("pretrained" if _library_name(call)[0] == "timm" else "weights") or None
+
+
+def pretrained_normalisation(call: Call) -> Normalisation | None:
+    """Mean and standard deviation that a network's trained weights expect; None for an untrained network."""
+    library, name = _library_name(call)
+    weights = _trained_weights(call) if library else None
+    if weights is None:
+        return None
+    from cutmix.models.library import timm_normalisation, torchvision_normalisation
+
+    return timm_normalisation(name) if library == "timm" else torchvision_normalisation(name, weights)
+
+
+def without_pretrained(call: Call) -> Call:
+    """The same network without a library's trained weights, which others will replace: nothing is downloaded."""
+    library, name = _library_name(call)
+    weights = _trained_weights(call) if library else None
+    if weights is None:
+        return call
+    from cutmix.models.library import torchvision_kwargs
+
+    kept = {key: value for key, value in call.kwargs.items() if key not in ("weights", "pretrained")}
+    shape = torchvision_kwargs(name, weights) if library == "torchvision" else {}
+    return Call(call.name, call.args[:1], {**kept, **shape})  # a second argument is the weights
 
 
 def _library_constructor(library: str, name: str) -> Callable[..., nn.Module]:

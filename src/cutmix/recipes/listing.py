@@ -11,6 +11,8 @@ from cutmix.recipes import names
 def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -> list[tuple[str, str]]:
     """The (name, description) pairs of ``what``: recipes, methods, models, data or questions.
 
+    ``recipes.table`` has the recipes with the paper's numbers.
+
     Args:
         libraries: for models, also torchvision's and, where it is installed, timm's.
     """

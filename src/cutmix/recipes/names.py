@@ -74,11 +74,16 @@ def questions() -> dict[str, type[Any]]:
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The recipes, by ``file.function``: functions of this package that return a recipe and need no argument."""
+    return {name: function for module in modules("cutmix.recipes") for name, function in recipes_of(module).items()}
+
+
+def recipes_of(module: ModuleType) -> dict[str, Callable[[], Recipe]]:
+    """The recipes of one file, by ``file.function``, in the order in which they are written."""
     return {
-        f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
-        for module in modules("cutmix.recipes")
-        for name, function in inspect.getmembers(module, inspect.isfunction)
-        if function.__module__ == module.__name__
+        f"{module.__name__.rpartition('.')[2]}.{name}": function
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
         and function.__annotations__.get("return") == "Recipe"
         and not inspect.signature(function).parameters
         and not name.startswith("_")

@@ -27,12 +27,17 @@ class Recipe(Settings):
     mixing: str = setting("NoMixing()", "mixing, e.g. 'CutMix(alpha=1.0, prob=0.5)', MixUp, Cutout, NoMixing")
     augment: str = setting(AUTO, "augmentation, e.g. 'CropFlip(padding=4)', 'PhotoCrop(size=224)', NoAugment")
     image_size: int = setting(0, "side of the network's input in pixels; 0 = the data's own")
-    init: str = setting(AUTO, "checkpoint whose weights to start from")
+    train_images: int = setting(0, "train on so many images, drawn evenly over the classes; 0 = all")
+    init: str = setting(AUTO, "weights to start from: a checkpoint, or e.g. torchvision.vgg16(weights='DEFAULT')")
+    new_head: bool = setting(False, "init gives all but the last layer (for VGGGAP its new layers), which start anew")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.image_size < 0:
-            raise UsageError(f"image_size must not be negative, got {self.image_size}")
+        if self.new_head and self.init == AUTO:
+            raise UsageError("new_head says which of the weights of init are left out, and there is no init")
+        for name in ("image_size", "train_images"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
 
     def but(self, **changes: Any) -> Recipe:
         """The same recipe with other values; unknown names and values of another kind are refused."""

@@ -81,7 +81,7 @@ def fit(
     workers: int | None = None,
     checkpoint_steps: int = 0,
 ) -> State:
-    """Train ``model`` on ``data.train``, testing on ``data.test`` after each epoch.
+    """Train ``model`` on ``data.train``, testing on ``data.test`` after each epoch, or every ``settings.test_every``.
 
     The result is a pure function of the arguments: every draw follows from (seed, epoch, step or sample, rank). A run
     that was stopped and resumed therefore ends with the same weights, to the last bit with one or two processes on the
@@ -166,20 +166,35 @@ class Fit:
         while state.epoch < epochs:
             train, seconds, rate = self.train_epoch(signals)
             self.display.trained(state.epoch, epochs, train)
-            started = time.perf_counter()
-            batches = (self.laid_out(batch) for batch in self.test)
-            test = test_errors(self.tested_model(), batches, self.accelerator, self.watch_test)
-            self.refuse_infinite(test.loss, "the test loss after this epoch")
-            times = {"images_per_second": rate, "seconds": seconds, "test_seconds": time.perf_counter() - started}
-            state.history.append({**self.record(train, test), **times})
-            state.epoch, state.step, state.sums_S4 = state.epoch + 1, 0, None
+            record = {**self.record(train), "images_per_second": rate, "seconds": seconds}
+            ended = state.epoch + 1
+            state.history.append(record | (self.test_epoch() if ended in (epochs, *self.tested_epochs) else {}))
+            state.epoch, state.step, state.sums_S4 = ended, 0, None
             self.save()
-            assert state.best is not None
-            self.display.epoch(state.history[-1], state.best, epochs)
+            self.display.epoch(state.history[-1], state.best or state.history[-1], epochs)
             if state.epoch < epochs and self.asked_to_stop(signals):
                 self.stop(signals)
         self.display.close()
         return state
+
+    @property
+    def tested_epochs(self) -> range:
+        """The epochs, counted from 1, after which the network is tested; it always is after the last one."""
+        every = self.settings.test_every
+        return range(every, self.settings.epochs, every)
+
+    def test_epoch(self) -> dict[str, Any]:
+        """Test the network; what is written down of it."""
+        started = time.perf_counter()
+        batches = (self.laid_out(batch) for batch in self.test)
+        test = test_errors(self.tested_model(), batches, self.accelerator, self.watch_test)
+        self.refuse_infinite(test.loss, "the test loss after this epoch")
+        return {
+            "test_loss": test.loss,
+            "test_error_top1": test.top1,
+            "test_error_top5": test.top5,
+            "test_seconds": time.perf_counter() - started,
+        }
 
     def laid_out(self, batch: Batch) -> Batch:
         """The batch in the run's memory format."""
@@ -309,8 +324,8 @@ class Fit:
     def watch_test(self, step: int, sums_4: Tensor) -> None:
         self.display.test_step(BatchTested(self.state.epoch, self.settings.epochs, step, self.test.steps, sums_4))
 
-    def record(self, train: Errors, test: Errors) -> dict[str, Any]:
-        """What is written down of the epoch just trained and tested."""
+    def record(self, train: Errors) -> dict[str, Any]:
+        """What is written down of the epoch just trained."""
         state, steps = self.state, self.train.steps_per_epoch
         return {
             "epoch": state.epoch + 1,
@@ -318,9 +333,6 @@ class Fit:
             "train_loss": train.loss,
             "train_error": train.top1,
             "train_error_top5": train.top5,
-            "test_loss": test.loss,
-            "test_error_top1": test.top1,
-            "test_error_top5": test.top5,
         }
 
     def refuse_infinite_steps(self) -> None:

@@ -172,7 +172,7 @@ class Run:
             "epochs": last["epoch"],
             "test_images": len(self.data.test),
             "train_images": len(self.data.train),
-            "seconds": sum(record["seconds"] + record["test_seconds"] for record in state.history),
+            "seconds": sum(record["seconds"] + record.get("test_seconds", 0.0) for record in state.history),
             "device": device,
             "version": version,
             "command": self.command,
@@ -204,6 +204,7 @@ class Run:
             "mean": list(self.data.mean),
             "std": list(self.data.std),
             "image_size": self.data.image_size,
+            "squared": self.data.squared,
             "train_images": len(self.data.train),
             "fingerprint": self.data.fingerprint,
             "processes": self.processes,
@@ -214,7 +215,8 @@ class Run:
         lines = "".join(json.dumps(record) + "\n" for record in history)
         write_atomically(self.folder / "metrics.jsonl", lambda file: file.write(lines.encode()))
         table = io.StringIO()
-        writer = csv.DictWriter(table, list(history[0]), lineterminator="\n")
+        columns = dict.fromkeys(name for record in history for name in record)  # not every epoch is tested
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
         write_atomically(self.folder / "metrics.csv", lambda file: file.write(table.getvalue().encode()))

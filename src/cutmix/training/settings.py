@@ -27,6 +27,7 @@ class Settings:
     epochs: int = setting(30, "epochs to train")
     batch_size: int = setting(128, "images of one optimizer step, over all processes")
     lr: float = setting(0.1, "peak learning rate")
+    head_lr: float = setting(1.0, "the last layer (for VGGGAP its new layers) learns at this many times lr")
     momentum: float = setting(0.9, "SGD momentum")
     weight_decay: float = setting(1e-4, "weight decay, on all parameters")
     nesterov: bool = setting(True, "Nesterov momentum")
@@ -37,6 +38,7 @@ class Settings:
     )
     label_smoothing: float = setting(0.0, "label smoothing, applied once, in the loss")
     clip_norm: float = setting(0.0, "clip the gradient's norm to this; 0 = never")
+    test_every: int = setting(1, "test after every so many epochs, and after the last one")
     accumulation: int = setting(1, "split each batch into this many parts to save memory")
     ema: float = setting(0.0, "decay of an exponential moving average of the weights, which is then tested; 0 = none")
     amp: str = setting("no", "mixed precision: no, fp16, bf16")
@@ -46,7 +48,7 @@ class Settings:
     seed: int = setting(0, "every draw of the run follows from it")
 
     def __post_init__(self) -> None:
-        at_least_one = ("epochs", "batch_size", "accumulation")
+        at_least_one = ("epochs", "batch_size", "accumulation", "test_every")
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -55,6 +57,8 @@ class Settings:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.lr < inf:
             raise UsageError(f"lr must be positive and finite, got {self.lr}")
+        if not 0 < self.head_lr < inf:
+            raise UsageError(f"head_lr must be positive and finite, got {self.head_lr}")
         for name in ("ema", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")

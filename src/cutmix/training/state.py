@@ -36,8 +36,9 @@ class State:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The record of the epoch with the lowest top-1 test error; of equal ones the last, as the official code."""
-        return min(reversed(self.history), key=lambda record: record["test_error_top1"], default=None)
+        """The record of the tested epoch with the lowest top-1 error; of equal ones the last, as the official code."""
+        tested = [record for record in reversed(self.history) if "test_error_top1" in record]
+        return min(tested, key=lambda record: record["test_error_top1"], default=None)
 
     def to_checkpoint(self, accelerator: Accelerator, about: dict[str, Any]) -> dict[str, Any]:
         """The checkpoint in the official dictionary's keys, with all else under ``cutmix``. Every process must call it.
