@@ -167,7 +167,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         members.setdefault(json.dumps(run.settings, sort_keys=True), []).append(run)
     recipes = [group[0].settings for group in members.values()]
-    return [Group(*group) for group in zip(_names(recipes), recipes, members.values())]
+    return [Group(*group) for group in zip(setting_names(recipes), recipes, members.values())]
 
 
 def find_baseline(groups: Sequence[Group], wanted: str = "") -> str:
@@ -203,7 +203,7 @@ def differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if any(recipe.get(name) != recipes[0].get(name) for recipe in recipes)]
 
 
-def _names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+def setting_names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """``CutMix``, or ``CutMix(alpha=0.5)`` if another is CutMix too, or ``epochs=30, mixing=CutMix`` if both differ."""
     settings = differing(recipes) or ["mixing"]
     names: list[str] = []
@@ -256,7 +256,7 @@ def named_by_recipe(records: Sequence[Record]) -> dict[str, list[Record]]:
         key = json.dumps(recipe, sort_keys=True)
         recipes[key] = recipe
         members.setdefault(key, []).append(record)
-    return dict(zip(_names(list(recipes.values())), members.values())) if records else {}
+    return dict(zip(setting_names(list(recipes.values())), members.values())) if records else {}
 
 
 # --------------------------------------------------------------------------------------------------------- differences

@@ -2,6 +2,7 @@
 
 from cutmix.data.autoaugment import AutoAugment
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
+from cutmix.data.boxes import Boxes
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
@@ -10,7 +11,16 @@ from cutmix.data.places import default_root
 from cutmix.data.policy import Policy
 from cutmix.data.randaugment import RandAugment
 from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, PhotoSplit, Split
-from cutmix.data.transforms import Augment, CropFlip, NoAugment, PhotoCrop, default_augment, prepare_photo
+from cutmix.data.transforms import (
+    Augment,
+    CropFlip,
+    NoAugment,
+    PhotoCrop,
+    SquareCrop,
+    default_augment,
+    prepare_photo,
+    view_boxes,
+)
 from cutmix.data.trivialaugment import TrivialAugment
 
 __all__ = [
@@ -22,6 +32,7 @@ __all__ = [
     "Augment",
     "AutoAugment",
     "Batch",
+    "Boxes",
     "Check",
     "CropFlip",
     "Data",
@@ -33,6 +44,7 @@ __all__ = [
     "Policy",
     "RandAugment",
     "Split",
+    "SquareCrop",
     "TestBatches",
     "TrainBatches",
     "TrivialAugment",
@@ -46,4 +58,5 @@ __all__ = [
     "read_photo",
     "test_batches",
     "train_batches",
+    "view_boxes",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any, TypeVar
 
-BEST, LAST = "best", "last"
+BEST, LAST, UNSAID = "best", "last", ""
 ERRORS = {"top1": "top-1 error", "top5": "top-5 error"}
 """The metrics of most tables; any other goes by its own name."""
 
@@ -29,7 +29,7 @@ class Claim:
     values: dict[str, float]
     """The numbers by metric, in the table's unit (errors in percent); none where the paper only draws a curve."""
     pick: str = BEST
-    """The epoch whose error is given: the "best" on the test set, or the "last" one."""
+    """The epoch whose number is given: the "best" on the test set, or the "last" one; empty where it is not said."""
     runs: int = 0
     """How many runs the number is a mean of; 0 where it is not said."""
     copied: bool = False
@@ -40,8 +40,8 @@ class Claim:
     def __post_init__(self) -> None:
         if not self.tables:
             raise ValueError(f"the claim of {self.row!r} names no table")
-        if self.pick not in (BEST, LAST):
-            raise ValueError(f"pick is {self.pick!r}; {BEST!r} and {LAST!r} are accepted")
+        if self.pick not in (BEST, LAST, UNSAID):
+            raise ValueError(f"pick is {self.pick!r}; {BEST!r}, {LAST!r} and {UNSAID!r} are accepted")
 
     @property
     def short(self) -> str:
@@ -62,7 +62,11 @@ class Claim:
         if self.copied:
             made = "copied from the method's own paper, trained with that paper's settings"
         else:
-            made = f"{self.pick} epoch on the test set" if self.pick == BEST else "last epoch"
+            made = {
+                BEST: "best epoch on the test set",
+                LAST: "last epoch",
+                UNSAID: "of which epoch is not said",
+            }[self.pick]
             made += f", mean of {self.runs} runs" if self.runs > 1 else ""
         return f"{where}, {self.row}: {numbers} ({made})."
 

@@ -217,6 +217,7 @@ class Run:
             "mean": list(self.data.mean),
             "std": list(self.data.std),
             "image_size": self.data.image_size,
+            "squared": self.data.squared,
             "train_images": len(self.data.train),
             "fingerprint": self.data.fingerprint,
             "processes": self.processes,
