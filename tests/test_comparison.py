@@ -64,7 +64,7 @@ def test_the_order_of_settings_does_not_matter(tmp_path, make_run):
     ],
 )
 def test_names_of_groups(recipes, names):
-    assert comparison._names(recipes) == names
+    assert comparison.setting_names(recipes) == names
 
 
 def test_what_differs():
@@ -357,4 +357,4 @@ def test_groups_of_one_method_are_named_by_the_arguments_that_differ():
     calls = ["CutMix(alpha=0.2, prob=0.5, scope='per_batch')", "CutMix(alpha=1.0, prob=0.5, scope='per_batch')",
              "NoMixing()", "Twice(CutMix(prob=0.5), 3)", "Twice(CutMix(prob=0.5), 4)"]  # fmt: skip
     names = ["CutMix(alpha=0.2)", "CutMix(alpha=1.0)", "NoMixing", "Twice(3)", "Twice(4)"]
-    assert comparison._names([{"mixing": call} for call in calls]) == names
+    assert comparison.setting_names([{"mixing": call} for call in calls]) == names
