@@ -47,7 +47,7 @@ def test_the_diagonal_goes_from_corner_to_corner():
 def test_bars_are_as_long_as_their_numbers():
     svg = bar_chart(["fog", "frost"], [("a", [30.0, 15.0]), ("b", [0.0, 60.0])], "error (%)")
     root = ElementTree.fromstring(svg)
-    widths = [float(element.get("width")) for element in root if element.tag == "rect"]
+    widths = [float(element.get("width")) for element in root if element.tag == "rect"][:4]
     assert widths == pytest.approx([widths[3] / 2, 0, widths[3] / 4, widths[3]], abs=0.1)
     assert {"fog", "frost", "30", "15", "0", "60", "a", "b"} <= {element.text for element in root.iter("text")}
 

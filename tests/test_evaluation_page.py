@@ -49,13 +49,17 @@ def network(name: str, mixing: str | None, seed: int, top1: float, **values: dic
     }  # fmt: skip
 
 
+SOMETHING = f"Something else, {'which takes some words to say ' * 6}and more."
 PROBE = {
     "name": "probe",
     "call": "ProbeNetworks(bins=4)",
     "asks": "What is it?",
     "headline": ["probe/top1"],
     "bars": ["probe/f*"],
-    "about": {"probe/top1": "Images that are right. More words.", "probe/*": "Something else."},
+    "about": {
+        "probe/top1": "Images that are right. More words.",
+        "probe/*": SOMETHING,
+    },
 }
 
 
@@ -79,7 +83,7 @@ def test_one_network_shows_its_interval_and_the_first_sentence_of_the_definition
     text = text_of(write(tmp_path, network("a-s0", "CutMix(alpha=1.0)", 0, 71.5)))
     assert "<h1>a-s0 on cifar10</h1>" in text
     assert ">71.50 % [70.50, 72.50]</td>" in text
-    assert "<td>Images that are right.</td>" in text
+    assert "<td>Images that are right.</td>" in text  # short; a longer one is marked as words
     assert "Images that are right. More words." in text
     assert ">1.235</td>" in text
     assert "<h2>Probe networks</h2>" in text
@@ -243,6 +247,8 @@ def test_a_phone_needs_no_sideways_scrolling(browser, page):
     opened(browser, page, width=375)
     browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 375
+    tall = browser.execute_script("return Math.max(...[...document.querySelectorAll('td')].map(e => e.offsetHeight))")
+    assert tall < 200  # words do not become a thin column
     small = browser.execute_script(
         "return [...document.querySelectorAll('p, li, td, summary')].filter("
         "e => parseFloat(getComputedStyle(e).fontSize) < 12).length"

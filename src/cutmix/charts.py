@@ -83,7 +83,12 @@ def bar_chart(labels: Sequence[str], series: Sequence[tuple[str, Sequence[float]
             )
     height = group * len(labels)
     parts.append(f'<text x="{left}" y="{height + 14}">{escape(x_name)}</text>')
-    parts += _legend([name for name, _ in series] if len(series) > 1 else [], height + 34)
+    for number, (name, _) in enumerate(series if len(series) > 1 else []):
+        y = height + 28 + LINE * number
+        parts.append(
+            f'<rect x="{left}" y="{y}" width="22" height="{BAR - 3}" fill="{COLOURS[number % len(COLOURS)]}"/>'
+        )
+        parts.append(f'<text x="{left + 30}" y="{y + BAR - 5}">{escape(name)}</text>')
     extra = LINE * len(series) if len(series) > 1 else 0
     return _svg(parts, height + 30 + extra, f"{x_name}: {', '.join(labels)}")
 
@@ -138,9 +143,9 @@ def _short(number: float) -> str:
     return f"{number:.4g}" if abs(number) < 1000 else f"{number:,.0f}"
 
 
-def _legend(names: Sequence[str], top: float = HEIGHT) -> Iterator[str]:
+def _legend(names: Sequence[str]) -> Iterator[str]:
     for number, name in enumerate(names):
-        y = top + LINE * number
+        y = HEIGHT + LINE * number
         style = f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-dasharray="{DASHES[number % len(DASHES)]}"'
         yield f'<line x1="{LEFT}" y1="{y}" x2="{LEFT + 34}" y2="{y}" stroke-width="3" {style}/>'
         yield f'<text x="{LEFT + 42}" y="{y + 4}">{escape(name)}</text>'

@@ -30,6 +30,8 @@ RESULT, PAGE_NAME = "evaluation.json", "evaluation.html"
 FEW_NUMBERS = 12
 """With more numbers than these, a question's list of numbers is folded."""
 FEW_CHARTS = 6
+LONG = 40
+"""A cell with more letters is words, which keep some width on a phone rather than become a tall thin column."""
 FEW_ROWS = 20
 
 
@@ -413,8 +415,10 @@ class Cell:
     number: float | None = None
 
     def html(self) -> str:
-        sort = "" if self.number is None else f' class="number" data-number="{self.number!r}"'
-        return f"<td{sort}>{escape(self.text)}</td>"
+        if self.number is not None:
+            return f'<td class="number" data-number="{self.number!r}">{escape(self.text)}</td>'
+        kind = ' class="words"' if len(self.text) > LONG else ""
+        return f"<td{kind}>{escape(self.text)}</td>"
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ class Corruption(Question):
     name: ClassVar[str] = "corruption"
     suites: ClassVar[frozenset[str]] = frozenset({"full"})
     headline: ClassVar[tuple[str, ...]] = ("corruption/mean_error", "corruption/mce")
+    bars: ClassVar[tuple[str, ...]] = ("corruption/*",)
     folder: str | None = None
     extra: bool = True
     reference: str | None = None
