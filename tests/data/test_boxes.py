@@ -37,7 +37,7 @@ def photos(*boxes: list[float], size: tuple[int, int], image_size: int, squared:
 
 def test_a_box_goes_through_resizing_and_cropping() -> None:
     # 500x375 becomes 341x256, of which columns 58.5 -> 58 (round half to even) and rows 16 on are seen.
-    data, boxes = photos([100, 50, 300, 200], size=(500, 375), image_size=224)
+    _, boxes = photos([100, 50, 300, 200], size=(500, 375), image_size=224)
     x, y = 341 / 500, 256 / 375
     np.testing.assert_allclose(boxes.boxes_M4, [[100 * x - 58, 50 * y - 16, 300 * x - 58, 200 * y - 16]])
     assert boxes.sizes_N2.tolist() == [[224, 224]] * 2
