@@ -12,7 +12,19 @@ import pytest
 
 from cutmix.cli import main, make_parser
 
-COMMANDS = ("train", "compare", "test", "predict", "preview", "report", "list", "data")
+COMMANDS = (
+    "train",
+    "compare",
+    "test",
+    "evaluate",
+    "predict",
+    "look",
+    "boxes",
+    "preview",
+    "report",
+    "list",
+    "data",
+)
 TINY = "--model ResNet(depth=8,bottleneck=False) --epochs 2 --batch-size 16 --lr 0.05 --cpu --quiet"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -67,4 +68,4 @@ def test_a_checkpoint_that_is_not_there(tmp_path, capsys):
 
 def test_the_questions_are_listed(capsys):
     assert main(["list", "questions"]) == 0
-    assert "  calibration  Calibration(bins=15, held_out=0.2)" in capsys.readouterr().out
+    assert re.search(r"\n  calibration +Calibration\(bins=15, held_out=0.2\)  ", capsys.readouterr().out)

@@ -18,6 +18,8 @@ SIZES = {
     "digits": (10, 8),
     "fashion_mnist": (10, 28),
     "folder": (3, 224),
+    "cub200": (200, 224),
+    "tiny_imagenet": (200, 64),
 }
 
 

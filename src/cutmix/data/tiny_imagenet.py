@@ -43,10 +43,10 @@ def load_tiny_imagenet(root: Path, image_size: int | None = None) -> Data:
     train = ArraySplit(_decoded(train_paths), train_labels, lambda: _train_boxes(folder, wnids, train_paths))
     test_labels = np.array([wnids.index(row[1]) for row in rows], np.int64)
     test = ArraySplit(_decoded(test_paths), test_labels, lambda: _boxes(row[2:] for row in rows))
-    parts = [resized(split, image_size) for split in (train, test)]
-    mean, std = measured_mean_std(parts[0].images_NHWC)
+    train, test = resized(train, image_size), resized(test, image_size)
+    mean, std = measured_mean_std(train.images_NHWC)
     classes = readable(wnids, [folder])
-    return Data("tiny_imagenet", classes, *parts, mean, std, image_size or SIDE, flip=True, note="tested on val")
+    return Data("tiny_imagenet", classes, train, test, mean, std, image_size or SIDE, flip=True, note="tested on val")
 
 
 def places(root: Path) -> list[Path]:

@@ -64,9 +64,9 @@ def overlaps(found: Regions, size: tuple[int, int], true_T4: NDArray, level: int
         size: (height, width) of the map.
         level: at which the tight box is taken.
     """
-    nothing_L = ~found.alive_RL.any(0)
+    something_1L = found.alive_RL.any(0, keepdims=True)
     tight_L4 = found.largest()
-    largest_L4 = np.where(nothing_L[:, None], tight_L4, one_further(tight_L4, *size))
+    largest_L4 = np.where(something_1L.T, one_further(tight_L4, *size), tight_L4)
     largest_L = iou(largest_L4, true_T4).max(1)
     any_L = largest_L.copy()  # where there is nothing, wsolevaluation's single pixel in the corner
     for boxes_RL4, there_RL in ((found.boxes_RL4, found.alive_RL), (found.holes_RL4, found.holed_RL)):

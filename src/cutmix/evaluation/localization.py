@@ -148,8 +148,10 @@ class Localization(Question):
             for right, score, true_T4 in zip(right_B, self.scores(maps_BHW, true_boxes), true_boxes):
                 seen.append(np.r_[right, score.tight, iou(whole_14, true_T4).max(), score.largest_L, score.any_L])
         columns = torch.from_numpy(np.reshape(seen, (-1, 3 + 2 * LEVELS)))
-        right_N, tight_N, full_N, *ious = np.split(subject.together(columns, placed).numpy(), [1, 2, 3, 3 + LEVELS], 1)
-        return Found(right_N[:, 0] > 0, tight_N[:, 0], *ious, full_N[:, 0], classes == subject.num_classes)
+        whole = subject.together(columns, placed).numpy()
+        right_N, tight_N, full_N = whole[:, :3].T
+        largest_NL, any_NL = np.split(whole[:, 3:], 2, axis=1)
+        return Found(right_N > 0, tight_N, largest_NL, any_NL, full_N, classes == subject.num_classes)
 
     def maps(self, subject: Subject, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Maps in [0, 1] at the size of the images, and logits."""
@@ -212,7 +214,8 @@ class Localization(Question):
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, self.examples).round().astype(np.int64))]
         data, split = subject.data, subject.split.subset(chosen)
         true_boxes = [boxes.of(int(row)) for row in chosen]
-        images, cams, found = [], [], []
+        images, cams = [], []
+        found: list[Overlaps] = []
         for images_BCHW, labels_B, _ in test_batches(
             data, split, batch_size=min(subject.batch_size, len(split)), workers=0, device=subject.device or "cpu"
         ):

@@ -50,7 +50,7 @@ class Regions:
         """
         order = np.where(self.alive_RL, self.contour_RL.astype(np.int64) * GREATEST + self.first_RL, -1)
         boxes_L4 = self.boxes_RL4[order.argmax(0), np.arange(LEVELS)]
-        return np.where(self.alive_RL.any(0)[:, None], boxes_L4, np.array([0, 0, 1, 1], np.int32))
+        return np.where(self.alive_RL.any(0, keepdims=True).T, boxes_L4, np.array([0, 0, 1, 1], np.int32))
 
 
 def grey_levels(maps_BHW: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -198,8 +198,8 @@ def _contours(basins_HW: NDArray[np.int32], grey_HW: NDArray[np.uint8], count: i
     owner = basins_HW[1:, 1:].copy()
     for value, owners in ((three, basins_HW[1:, :-1]), (two, basins_HW[:-1, 1:]), (one, basins_HW[:-1, :-1])):
         np.copyto(owner, owners, where=value == greatest)
-    keys = [(owner * np.int32(256) + value).ravel() for value in (least, second)]
-    of_values = sum(np.bincount(key, minlength=count * 256) for key in keys).reshape(count, 256)
+    keys = np.concatenate([(owner * np.int32(256) + value).ravel() for value in (least, second)])
+    of_values = np.bincount(keys, minlength=count * 256).reshape(count, 256)
     return np.cumsum(of_values[:, :0:-1], axis=1, dtype=np.int32)[:, ::-1].copy()
 
 

@@ -102,7 +102,7 @@ def _rows(
     rows = [("input", shown_NHWC, titles)]
     for label in labels:
         cams, logits_NK = class_activation_maps(model, images_NCHW, [label] * len(images_NCHW))
-        maps_NHW = upsample_cams(cams, tuple(images_NCHW.shape[2:])).cpu().numpy()
+        maps_NHW = upsample_cams(cams, (images_NCHW.shape[2], images_NCHW.shape[3])).cpu().numpy()
         covered = np.stack([under_cam(image, cam) for image, cam in zip(shown_NHWC, maps_NHW)])
         probabilities = logits_NK.float().softmax(1)[:, label].tolist()
         rows.append((names[label], covered, [f"probability {p:.2f}" for p in probabilities]))
