@@ -79,13 +79,8 @@ def write_imagenet_boxes(folder: Path, data_paths: tuple[Path, ...]) -> None:
         (folder / f"{path.stem}.xml").write_text(
             f"<annotation><size><width>{width}</width><height>{height}</height></size>"
             + "".join(
-<<<<<<< HEAD
-                f"<object><bndbox><xmin>{left}</xmin><ymin>2</ymin>"
-                f"<xmax>{20 + number}</xmax><ymax>9</ymax></bndbox></object>"
-=======
                 f"<object><bndbox><xmin>{left}</xmin><ymin>2</ymin><xmax>{20 + number}</xmax><ymax>9</ymax>"
                 "</bndbox></object>"
->>>>>>> eval3
                 for left in range(1, 2 + number % 2)
             )
             + "</annotation>"
