@@ -139,8 +139,8 @@ def read_runs(folders: Iterable[Path], defaults: Mapping[str, Any] | None = None
 
 def _read_run(folder: Path, defaults: Mapping[str, Any]) -> Run:
     recipe = _parsed(folder / "recipe.json")
-    if not recipe:
-        raise CutmixError(f"{folder} does not hold a run: it has no recipe.json.")
+    if not any(recipe):
+        raise CutmixError(f"{folder} does not hold a run: it has no recipe.json, or an empty one.")
     (result,) = _parsed(folder / "result.json") or [{}]
     missing = [name for name in (LAST, BEST, "test_images", "version", "device") if result and name not in result]
     if missing:
@@ -154,11 +154,16 @@ def _parsed(path: Path) -> list[dict[str, Any]]:
     """The JSON objects in a file: one a line in a .jsonl, else one; none if there is no file."""
     try:
         text = path.read_text(encoding="utf-8")
-        return [dict(json.loads(part)) for part in (text.splitlines() if path.suffix == ".jsonl" else [text])]
+        found = [json.loads(part) for part in (text.splitlines() if path.suffix == ".jsonl" else [text])]
+        if not all(isinstance(part, dict) for part in found):
+            raise ValueError("it holds no JSON object")
+        return found
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as error:
-        raise CutmixError(f"cannot read {path}: {error}.") from error
+    except (OSError, ValueError) as error:
+        again = f"delete {path.with_name('result.json')}, then cutmix train {path.parent} --resume writes it again"
+        remedy = "" if path.name == "recipe.json" else f" Its numbers are in the run's checkpoint too: {again}."
+        raise CutmixError(f"cannot read {path}: {error}.{remedy}") from error
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:

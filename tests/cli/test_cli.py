@@ -140,7 +140,7 @@ def test_a_run_leaves_its_whole_story(run):
         "curves.png",
     ):
         assert (run / name).stat().st_size > 0, name
-    assert not [p.name for p in run.iterdir() if p.name.startswith(".")]
+    assert not [p.name for p in run.iterdir() if p.name.endswith(".tmp")]
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe["model"] == "ResNet(depth=8, bottleneck=False, num_classes=3, stem='cifar')"
     assert recipe["mixing"].startswith("CutMix(alpha=1.0, prob=0.5")

@@ -218,7 +218,7 @@ def without_pretrained(call: Call) -> Call:
 
     kept = {key: value for key, value in call.kwargs.items() if key not in ("weights", "pretrained")}
     shape = torchvision_kwargs(name, weights) if library == "torchvision" else {}
-    return Call(call.name, call.args[:1], {**kept, **shape})  # a second argument is the weights
+    return Call(call.name, call.args[:1], {**shape, **kept})  # a second argument is the weights
 
 
 def _library_constructor(library: str, name: str) -> Callable[..., nn.Module]:
