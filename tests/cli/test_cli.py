@@ -12,7 +12,7 @@ import pytest
 
 from cutmix.cli import main, make_parser
 
-COMMANDS = ("train", "test", "predict", "preview", "report", "list", "data")
+COMMANDS = ("train", "test", "predict", "transfer", "preview", "report", "list", "data")
 TINY = "--model ResNet(depth=8,bottleneck=False) --epochs 2 --batch-size 16 --lr 0.05 --cpu --quiet"
 
 

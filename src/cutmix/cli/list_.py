@@ -1,4 +1,4 @@
-"""List what there is: recipes, mixing methods, networks, data sets.
+"""List what there is: recipes, transfers, mixing methods, networks, data sets.
 
 cutmix list recipes
 cutmix list models --filter resnet
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-WHAT = ("recipes", "methods", "models", "data")
+WHAT = ("recipes", "transfers", "methods", "models", "data")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,12 +16,13 @@ import atexit
 import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from cutmix.recipes.own import photos
-from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.recipe import Recipe, WrittenSettings
 
 DEFAULT_MIXING = "CutMix(alpha=1.0, prob=0.5)"
 FIRST = ("data", "model", "mixing", "augment", "image_size", "init")  # what most users look for
@@ -43,14 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events (extra: cutmix[tensorboard])")
     run.add_argument("--quiet", "-q", action="store_true", help="print the result only")
-    add_recipe_arguments(parser.add_argument_group("the recipe (these change RECIPE where both are given)"))
+    recipe = parser.add_argument_group("the recipe (these change RECIPE where both are given)")
+    add_recipe_arguments(recipe, Recipe, FIRST, DEFAULTS)
 
 
-def add_recipe_arguments(group: Any) -> None:
-    """A flag for each setting of a recipe; those not given are None."""
-    for f in sorted(fields(Recipe), key=lambda f: f.name not in FIRST):
+def add_recipe_arguments(
+    group: Any, recipe: type[WrittenSettings], first: Sequence[str], defaults: Mapping[str, str]
+) -> None:
+    """A flag for each setting of a kind of recipe, ``first`` before the others; those not given are None."""
+    for f in sorted(fields(recipe), key=lambda f: f.name not in first):
         flag = "--" + f.name.replace("_", "-")
-        default = DEFAULTS.get(f.name, f.default)
+        default = defaults.get(f.name, f.default)
         help_text = f"{f.metadata['help']} (default: {default})".replace("%", "%%")
         if isinstance(f.default, bool):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=help_text)

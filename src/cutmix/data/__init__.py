@@ -1,6 +1,7 @@
 """Data sets, batches and augmentations."""
 
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
+from cutmix.data.boxes import BoxData, Boxes, BoxSplit, load_boxes, make_boxes
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
@@ -17,6 +18,9 @@ __all__ = [
     "ArraySplit",
     "Augment",
     "Batch",
+    "BoxData",
+    "BoxSplit",
+    "Boxes",
     "Check",
     "CropFlip",
     "Data",
@@ -33,7 +37,9 @@ __all__ = [
     "default_root",
     "default_workers",
     "list_data",
+    "load_boxes",
     "load_data",
+    "make_boxes",
     "prepare_photo",
     "read_photo",
     "test_batches",

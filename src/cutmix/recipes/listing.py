@@ -9,13 +9,16 @@ from cutmix.recipes import names
 
 
 def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -> list[tuple[str, str]]:
-    """The (name, description) pairs of ``what``: recipes, methods, models or data.
+    """The (name, description) pairs of ``what``: recipes, transfers, methods, models or data.
 
     Args:
         libraries: for models, also torchvision's and, where it is installed, timm's.
     """
     if what == "recipes":
         return [(name, first_line(function)) for name, function in names.recipes().items()]
+    if what == "transfers":
+        tasks = [(signature(cls), first_line(cls)) for cls in names.tasks().values()]
+        return tasks + [(name, first_line(function)) for name, function in names.transfers().items()]
     if what == "methods":
         methods = [(name, cls) for name, cls in names.mixings().items() if name == cls.__name__]
         return [(signature(cls), first_line(cls)) for _, cls in methods]

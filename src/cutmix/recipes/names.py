@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from cutmix.errors import UsageError, nearest
 from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.transfer_recipe import TransferRecipe
 
 
 def modules(package: str) -> Iterator[ModuleType]:
@@ -67,15 +68,46 @@ def augments() -> dict[str, type[Any]]:
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The recipes, by ``file.function``: functions of this package that return a recipe and need no argument."""
+    return _returning("Recipe")
+
+
+def transfers() -> dict[str, Callable[[], TransferRecipe]]:
+    """The recipes of transfers, by ``file.function``."""
+    return _returning("TransferRecipe")
+
+
+def tasks() -> dict[str, type[Any]]:
+    """The tasks of a transfer, by class name."""
+    from cutmix.transfer.task import Task
+
+    return _own_classes("cutmix.transfer", Task)
+
+
+def _returning(kind: str) -> dict[str, Callable[[], Any]]:
     return {
         f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
         for module in modules("cutmix.recipes")
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__
-        and function.__annotations__.get("return") == "Recipe"
+        and function.__annotations__.get("return") == kind
         and not inspect.signature(function).parameters
         and not name.startswith("_")
     }
+
+
+def find_transfer(name: str) -> TransferRecipe:
+    """The transfer recipe of this name, e.g. ``detection.ssd300_cutmix``, or a task's own protocol: ``ssd``."""
+    known = transfers()
+    if name in known:
+        return known[name]()
+    short = {task.casefold(): (task, cls) for task, cls in tasks().items()}
+    task, cls = short.get(name.replace("-", "").casefold(), ("", None))
+    if cls is None:
+        raise UsageError(
+            f"no transfer is called {name!r}, and no file or run folder is either.{nearest(name, [*known, *short])} "
+            f"Tasks: {', '.join(short)}. Recipes: {', '.join(known)}."
+        )
+    return TransferRecipe(task=f"{task}()").but(**cls.usual)
 
 
 def find_recipe(name: str) -> Recipe:
