@@ -206,29 +206,31 @@ def cut(network: nn.Module, at: str, end: str) -> list[nn.Module]:
     Raises:
         UsageError: something that is no module happens between them.
     """
-    calls = list(watch_calls(network))
-    current = next(call.output for call in calls if call.name == at)
-    last = next(call.output for call in calls if call.name == end)
+    calls = sorted(watch_calls(network), key=lambda call: call.started)
+    here = next(call for call in calls if call.name == at)
+    last = next(call for call in calls if call.name == end)
     chain: list[nn.Module] = []
-    while current is not last:
+    while here.output is not last.output:
         # Outermost first: of a stage and its first block, which take the same map, the stage.
-        step = next((call for call in sorted(calls, key=lambda c: c.started) if call.input is current), None)
-        if step is None or step.output is current:
+        after = (call for call in calls if call.started >= here.ended and call.input is here.output)
+        step = next(after, None)
+        if step is None:
             raise UsageError(
                 f"between the stages {at} and {end} the network does something that is no module of its own; "
                 "this form needs a network whose stages are modules in a row, such as a ResNet"
             )
         chain.append(network.get_submodule(step.name))
-        current = step.output
+        here = step
     return chain
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call of a module in a dry run: when it started, what went in, what came out."""
+    """A call of a module in a dry run: what went in, what came out, and how many calls had started before each."""
 
     name: str
     started: int
+    ended: int
     input: Any
     output: Tensor
 
@@ -250,7 +252,7 @@ def watch_calls(network: nn.Module, side: int = PROBE_SIDE) -> Iterator[Call]:
 
             def ended(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
                 if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
-                    calls.append(Call(name, order[name], inputs[0] if inputs else None, output))
+                    calls.append(Call(name, order[name], len(order), inputs[0] if inputs else None, output))
 
             hooks += [module.register_forward_pre_hook(started), module.register_forward_hook(ended)]
     try:

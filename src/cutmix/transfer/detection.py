@@ -62,7 +62,7 @@ class Detection(Task):
 
     @abstractmethod
     def augment(self) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
-        """The change of (image, boxes, labels) by chance, as torchvision's transforms: from torch's global generator."""
+        """The change of (image, boxes, labels) by chance: torchvision's transforms, from torch's global generator."""
 
     @abstractmethod
     def prepare(self, image: Any, boxes: Any) -> tuple[Any, Any]:

@@ -62,8 +62,8 @@ def fit_transfer(
     """Train ``model``, which ``task.network`` made, on ``data.train``; test it on ``data.test``.
 
     As with :func:`cutmix.training.loop.fit` the result is a pure function of the arguments, and a run that was stopped
-    and resumed ends with the same weights. Each process normalises the loss by its own pictures' objects, so that several
-    processes, or ``accumulation``, come to nearly but not exactly what one batch comes to.
+    and resumed ends with the same weights. Each process normalises the loss by its own pictures' objects, so that
+    several processes, or ``accumulation``, come to nearly but not exactly what one batch comes to.
 
     Args:
         optimizer: ``"SGD"`` or ``"Adam"``.
