@@ -2,6 +2,8 @@
 
 Small images (CIFAR's size): crop with a padding of 4, flip, normalise. Ours; the official way (one PIL image at a
 time through torchvision's transforms, no workers); a plain batch form; and the floor, a bare copy of a finished batch.
+With a policy (AutoAugment, RandAugment, TrivialAugment) every image goes through PIL: ours without workers, and
+torchvision's RandAugment in the official way.
 Photos (made-up JPEGs of 500x375): decode, random resized crop, flip, normalise; ours against torchvision's ImageFolder.
 All take turns in one process, so that a machine that drifts treats all alike. Random pixels: no data set is needed.
 
@@ -17,13 +19,24 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from cutmix.data import ArraySplit, Data, PhotoCrop, PhotoSplit, train_batches
+from cutmix.data import (
+    ArraySplit,
+    AutoAugment,
+    CropFlip,
+    Data,
+    PhotoCrop,
+    PhotoSplit,
+    RandAugment,
+    TrivialAugment,
+    train_batches,
+)
 
 MEAN, STD = (0.4914, 0.4824, 0.4467), (0.2471, 0.2435, 0.2616)
 IMAGES, PHOTOS = 20_000, 32
@@ -103,12 +116,21 @@ def array_ways(data: Data, batch_size: int) -> dict[str, Callable[[], Any]]:
     """Each way to make the next training batch, the bare copy last."""
     assert isinstance(data.train, ArraySplit)
     ours = endless(train_batches(data, batch_size=batch_size, seed=0).epoch)
+    policies = {
+        f"ours, with {policy}": endless(
+            train_batches(data, batch_size=batch_size, seed=0, augment=CropFlip(policy=policy), workers=0).epoch
+        )
+        for policy in (AutoAugment("cifar10"), RandAugment(), TrivialAugment())
+    }
+    direct = policy_transform()
     images = data.train.images_NHWC
     rng = np.random.default_rng(0)
     finished = torch.randn(batch_size, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     official = official_transform()
     return {
         "official: an image at a time through PIL": lambda: official_batch(images, rows(rng, batch_size), official),
+        "official, with torchvision's RandAugment": lambda: official_batch(images, rows(rng, batch_size), direct),
+        **{name: partial(next, batches) for name, batches in policies.items()},
         "plain batch form": lambda: plain_batch(images[rows(rng, batch_size)], rng),
         "ours": lambda: next(ours),
         "bare copy of a finished batch": finished.clone,
@@ -126,6 +148,16 @@ def official_transform() -> Callable[[Any], torch.Tensor]:
             transforms.ToTensor(),
             transforms.Normalize(MEAN, STD),
         ]
+    )
+
+
+def policy_transform() -> Callable[[Any], torch.Tensor]:
+    """The official transforms with RandAugment where torchvision's references have it."""
+    from torchvision import transforms
+
+    official = official_transform()
+    return transforms.Compose(
+        [*official.transforms[:2], transforms.RandAugment(), *official.transforms[2:]]  # type: ignore[attr-defined]
     )
 
 
@@ -188,6 +220,7 @@ def photo_ways(folder: Path) -> dict[str, Callable[[], Any]]:
         return lambda: next(batches)
 
     return {
+        "ours, with RandAugment": ours(PhotoCrop(policy=RandAugment())),
         "ours, with jitter 0.4 and lighting 0.1": ours(PhotoCrop(jitter=0.4, lighting=0.1)),
         "ours": ours(PhotoCrop()),
         "torchvision's ImageFolder": lambda: torch.stack([official[row][0] for row in range(PHOTOS)]),

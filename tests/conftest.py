@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,3 +30,43 @@ def tiny_arrays(tmp_path: Path) -> Path:
             image[:, :, label] += 150
         np.savez(folder / f"{split}.npz", images=images, labels=labels, classes=np.array(["red", "green", "blue"]))
     return folder
+
+
+RESULT = {"test_images": 2000, "version": "0.1.0+g123", "device": "cpu, 2 threads, A CPU", "best_epoch": 1}
+CUTMIX = "CutMix(alpha=1.0, prob=0.5)"
+
+
+def _make_run(folder: Path, last: float = 5.0, seed: int = 0, result: dict | None = None, **settings) -> Path:
+    """A run's folder as training leaves it, of two epochs."""
+    folder.mkdir(parents=True)
+    recipe = {"data": "digits", "mixing": "NoMixing()", "epochs": 2, "seed": seed, "init": "", **settings}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    epochs = [
+        {"epoch": 1, "train_loss": 2.0, "test_error_top1": last - 1, "seconds": 3.0, "images_per_second": 1500.0},
+        {"epoch": 2, "train_loss": 1.0, "test_error_top1": last, "seconds": 5.0, "images_per_second": 2501.0},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    numbers = {"test_error_top1_last": last, "test_error_top1_best": last - 1, "command": f"cutmix train --seed {seed}"}
+    (folder / "result.json").write_text(json.dumps({**RESULT, **numbers, **(result or {})}))
+    from PIL import Image
+
+    Image.fromarray(np.full((5, 7, 3), seed, np.uint8)).save(folder / "first_batch.png")
+    return folder
+
+
+def _make_comparison(folder: Path) -> list[Path]:
+    """Three seeds without mixing (4, 5, 9) and three with (1, 2, 4.5)."""
+    plain = [_make_run(folder / f"plain{s}", last, s) for s, last in enumerate([4.0, 5.0, 9.0])]
+    return plain + [_make_run(folder / f"mixed{s}", last, s, mixing=CUTMIX) for s, last in enumerate([1.0, 2.0, 4.5])]
+
+
+@pytest.fixture
+def make_run() -> Callable[..., Path]:
+    """Writes the folder of a made-up run."""
+    return _make_run
+
+
+@pytest.fixture
+def make_comparison() -> Callable[[Path], list[Path]]:
+    """Writes the folders of two made-up groups of three runs."""
+    return _make_comparison

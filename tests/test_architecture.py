@@ -20,8 +20,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"errors"},
     **{place: {"errors", "files"} for place in GROUND},
     **{place: {"errors", "files", *GROUND, *ROW[:number]} for number, place in enumerate(ROW)},
-    "report": {"errors", "files", "results", "pictures"},
-    "cli": {"errors", "files", *GROUND, *ROW, "report"},
+    "comparison": {"errors", "results"},
+    "page": {"errors", "files"},
+    "report": {"errors", "files", "results", "pictures", "comparison", "page"},
+    "cli": {"errors", "files", *GROUND, *ROW, "comparison", "report"},
     "__init__": {"mixing"},
     "__main__": {"cli"},
 }
@@ -176,7 +178,16 @@ def modules_loaded_by(*names: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["cutmix", "cutmix.cli", "cutmix.errors", "cutmix.results", "cutmix.pictures", "cutmix.report"]
+    "name",
+    [
+        "cutmix",
+        "cutmix.cli",
+        "cutmix.errors",
+        "cutmix.results",
+        "cutmix.pictures",
+        "cutmix.comparison",
+        "cutmix.report",
+    ],
 )
 def test_what_answers_without_torch(name):
     loaded = modules_loaded_by(name)

@@ -271,6 +271,29 @@ def test_runs_above_the_top_lie_outside_of_the_frame(kept):
     assert 9.0 < kept.figure.axes[0].get_ylim()[1] < 10.0
 
 
+def test_a_frame_below_the_first_epochs_does_not_reach_below_zero(kept):
+    groups = {"plain": [[one_epoch(1, test_loss=90.0), one_epoch(2, test_loss=2.0)]]}
+    pictures.runs_picture(groups, "test_loss", "runs.png", "loss", top=4.0)
+    assert kept.figure.axes[0].get_ylim() == (0, 4.0)
+
+
+def test_bands_are_the_mean_and_a_deviation_each_way_over_epochs_that_all_runs_tested(kept):
+    plain = [[one_epoch(1, x=4.0), one_epoch(2), one_epoch(3, x=3.0)], [one_epoch(1, x=1.0), one_epoch(2, x=7.0),
+             one_epoch(3, x=3.0)]]  # fmt: skip
+    pictures.bands_picture({"plain": plain, "one": [[one_epoch(1, x=2.0)]], "none": []}, "x", "b.png", "error (%)")
+    (axes,) = kept.figure.axes
+    mean, single = axes.lines
+    assert mean.get_xydata().tolist() == [[1, 2.5], [3, 3.0]]
+    assert single.get_xydata().tolist() == [[1, 2.0]]
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices
+    at_first = sorted({round(float(y), 3) for x, y in corners if x == 1})
+    assert at_first == [0.379, 4.621]  # 2.5 and a deviation of 3 / sqrt(2) each way
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["plain (n = 2)", "one (n = 1)"]
+    assert legend.get_title().get_text() == "mean over seeds ± standard deviation"
+
+
 # -------------------------------------------------------------------------------------------- class activation overlay
 
 

@@ -9,42 +9,14 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from cutmix import report
+from cutmix.comparison import find_runs, grouped, read_runs
 from cutmix.errors import CutmixError, UsageError
-from cutmix.report import cautions, differing, find_runs, grouped, read_run, write_report
+from cutmix.report import update_tables, write_comparison, write_report
 
-RESULT = {"test_images": 2000, "version": "0.1.0+g123", "device": "cpu, 2 threads, A CPU", "best_epoch": 1}
 CUTMIX = "CutMix(alpha=1.0, prob=0.5)"
-
-
-def make_run(folder: Path, last: float = 5.0, seed: int = 0, result: dict | None = None, **settings) -> Path:
-    """A run's folder as training leaves it, of two epochs."""
-    folder.mkdir(parents=True)
-    recipe = {"data": "digits", "mixing": "NoMixing()", "epochs": 2, "seed": seed, "init": "", **settings}
-    (folder / "recipe.json").write_text(json.dumps(recipe))
-    epochs = [
-        {"epoch": 1, "train_loss": 2.0, "test_error_top1": last - 1, "seconds": 3.0, "images_per_second": 1500.0},
-        {"epoch": 2, "train_loss": 1.0, "test_error_top1": last, "seconds": 5.0, "images_per_second": 2501.0},
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
-    numbers = {"test_error_top1_last": last, "test_error_top1_best": last - 1, "command": f"cutmix train --seed {seed}"}
-    (folder / "result.json").write_text(json.dumps({**RESULT, **numbers, **(result or {})}))
-    Image.fromarray(np.full((5, 7, 3), seed, np.uint8)).save(folder / "first_batch.png")
-    return folder
-
-
-def make_comparison(folder: Path) -> list[Path]:
-    """Three seeds without mixing (4, 5, 9) and three with (1, 2, 3)."""
-    plain = [make_run(folder / f"plain{s}", last, s) for s, last in enumerate([4.0, 5.0, 9.0])]
-    return plain + [make_run(folder / f"mixed{s}", last, s, mixing=CUTMIX) for s, last in enumerate([1.0, 2.0, 3.0])]
-
-
-def groups_of(*folders: Path) -> list[report.Group]:
-    return grouped([read_run(folder) for folder in folders])
 
 
 class Page(HTMLParser):
@@ -79,11 +51,11 @@ class Page(HTMLParser):
 # ---------------------------------------------------------------------------------------------------------- the page
 
 
-def test_the_table_by_hand(tmp_path):
+def test_the_table_by_hand(tmp_path, make_comparison):
     html, markdown = write_report(make_comparison(tmp_path / "runs"), tmp_path / "out")
-    # 4, 5, 9: mean 6, squares 4 + 1 + 9 = 14 over 2 is 7; 1, 2, 3: mean 2, deviation 1; the best are one less
+    # 4, 5, 9: mean 6, squares 4 + 1 + 9 = 14 over 2 is 7; 1, 2, 4.5: mean 2.5, deviation 1.80; the best are one less
     plain = ["NoMixing", "3", "6.00 ± 2.65", "0: 4.00, 1: 5.00, 2: 9.00", "5.00 ± 2.65", "0: 3.00, 1: 4.00, 2: 8.00"]
-    mixed = ["CutMix", "3", "2.00 ± 1.00", "0: 1.00, 1: 2.00, 2: 3.00", "1.00 ± 1.00", "0: 0.00, 1: 1.00, 2: 2.00"]
+    mixed = ["CutMix", "3", "2.50 ± 1.80", "0: 1.00, 1: 2.00, 2: 4.50", "1.50 ± 1.80", "0: 0.00, 1: 1.00, 2: 3.50"]
     page = Page(html.read_text())
     assert page.open == []
     assert page.rows[0][4] == "best epoch, chosen on the test set"
@@ -92,19 +64,20 @@ def test_the_table_by_hand(tmp_path):
     assert "2,000 images: one image is 0.05 percent" in page.text
 
 
-def test_the_page_opens_offline_and_the_document_finds_its_pictures(tmp_path):
+def test_the_page_opens_offline_and_the_document_finds_its_pictures(tmp_path, make_comparison):
     html, markdown = write_report(make_comparison(tmp_path / "runs"), tmp_path / "out")
     sources = Page(html.read_text()).sources
-    assert len(sources) == 4
+    assert len(sources) == 5
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     linked = re.findall(r"!\[.*?\]\((.*?)\)", markdown.read_text())
-    assert linked == ["test_error_top1.png", "train_loss.png", "first_batch_1.png", "first_batch_2.png"]
+    assert linked == ["learning_curves.png", "test_error_top1.png", "train_loss.png", "first_batch_1.png",
+                      "first_batch_2.png"]  # fmt: skip
     files = sorted(file.name for file in html.parent.iterdir())
     assert files == sorted([*linked, "report.html", "report.md"])
     assert (html.parent / "first_batch_1.png").read_bytes() == (tmp_path / "runs/plain0/first_batch.png").read_bytes()
 
 
-def test_settings_times_machine_and_commands_are_told(tmp_path):
+def test_settings_times_machine_and_commands_are_told(tmp_path, make_comparison):
     html, _ = write_report(make_comparison(tmp_path / "runs"), tmp_path / "out", "A title", ["make it"])
     page = Page(html.read_text())
     assert page.text.count("A title") == 2
@@ -120,27 +93,27 @@ def test_settings_times_machine_and_commands_are_told(tmp_path):
     assert "make it\ncutmix train --seed 0\ncutmix train --seed 1\ncutmix train --seed 2" in page.text
 
 
-def test_the_title_says_what_is_compared(tmp_path):
+def test_the_title_says_what_is_compared(tmp_path, make_comparison):
     html, markdown = write_report(make_comparison(tmp_path / "runs"), tmp_path / "out")
     assert "<title>digits: NoMixing, CutMix</title>" in html.read_text()
     assert markdown.read_text().startswith("# digits: NoMixing, CutMix\n")
 
 
-def test_curves_show_one_line_a_run_up_to_where_methods_part(tmp_path, monkeypatch):
+def test_curves_show_one_line_a_run_up_to_where_methods_part(tmp_path, monkeypatch, make_comparison):
     calls = {}
     monkeypatch.setattr(
         report, "runs_picture", lambda runs, key, path, label, top=None: calls.update({key: (runs, top)})
     )
-    list(report._curves(groups_of(*make_comparison(tmp_path / "runs")), tmp_path))
+    list(report._curves(grouped(read_runs(make_comparison(tmp_path / "runs"))), tmp_path))
     runs, top = calls["test_error_top1"]
     assert {name: [run[1]["test_error_top1"] for run in members] for name, members in runs.items()} == {
-        "NoMixing": [4.0, 5.0, 9.0], "CutMix": [1.0, 2.0, 3.0]
+        "NoMixing": [4.0, 5.0, 9.0], "CutMix": [1.0, 2.0, 4.5]
     }  # fmt: skip
     assert top == 36  # four times the largest last error
     assert calls["train_loss"][1] is None
 
 
-def test_words_of_the_user_are_never_taken_for_markup(tmp_path):
+def test_words_of_the_user_are_never_taken_for_markup(tmp_path, make_run):
     sly = "X('<b>|a|</b>', c=*d*)"
     runs = [make_run(tmp_path / "a", mixing=sly, **{"<b>": 1}), make_run(tmp_path / "b", **{"<b>": 2})]
     html, markdown = write_report(runs, tmp_path / "out", title=sly)
@@ -154,7 +127,7 @@ def test_words_of_the_user_are_never_taken_for_markup(tmp_path):
     assert r"differ in 2 settings (\<b>, mixing)" in document
 
 
-def test_a_run_that_has_not_ended_is_named_and_not_counted(tmp_path):
+def test_a_run_that_has_not_ended_is_named_and_not_counted(tmp_path, make_run):
     running = make_run(tmp_path / "running", 70.0, seed=3)
     (running / "result.json").unlink()
     starting = make_run(tmp_path / "starting", seed=1, mixing="MixUp()")
@@ -167,7 +140,7 @@ def test_a_run_that_has_not_ended_is_named_and_not_counted(tmp_path):
     assert ["starting", "MixUp", "1", "0", "", ""] in page.rows
 
 
-def test_a_report_of_runs_that_have_all_just_begun_can_be_written(tmp_path):
+def test_a_report_of_runs_that_have_all_just_begun_can_be_written(tmp_path, make_run):
     run = make_run(tmp_path / "run")
     (run / "result.json").unlink()
     html, _ = write_report([run], tmp_path / "out")
@@ -176,122 +149,10 @@ def test_a_report_of_runs_that_have_all_just_begun_can_be_written(tmp_path):
     assert "<pre>" not in html.read_text()
 
 
-# ------------------------------------------------------------------------------------------------------------ groups
-
-
-def test_groups_are_recipes_without_the_seed_named_by_what_differs(tmp_path):
-    groups = groups_of(
-        make_run(tmp_path / "a", seed=0), make_run(tmp_path / "b", mixing=CUTMIX), make_run(tmp_path / "c", seed=1)
-    )
-    assert [(group.name, [run.seed for run in group.runs]) for group in groups] == [
-        ("NoMixing", [0, 1]),
-        ("CutMix", [0]),
-    ]
-    assert "seed" not in groups[0].settings
-
-
-def test_the_order_of_settings_does_not_matter(tmp_path):
-    run = make_run(tmp_path / "a")
-    other = make_run(tmp_path / "b", seed=1)
-    settings = json.loads((other / "recipe.json").read_text())
-    (other / "recipe.json").write_text(json.dumps(dict(reversed(settings.items()))))
-    assert len(groups_of(run, other)) == 1
-
-
-@pytest.mark.parametrize(
-    ("recipes", "names"),
-    [
-        ([{"mixing": CUTMIX}], ["CutMix"]),
-        ([{"mixing": CUTMIX}, {"mixing": "CutMix(alpha=0.3)"}], [CUTMIX, "CutMix(alpha=0.3)"]),
-        ([{"mixing": "A()", "lr": 0.1}, {"mixing": "A()", "lr": 0.2}], ["0.1", "0.2"]),
-        ([{"mixing": "A()", "lr": 0.1}, {"mixing": "B()", "lr": 0.2}], ["lr=0.1, mixing=A", "lr=0.2, mixing=B"]),
-        ([{"mixing": "A()"}, {"mixing": "A()", "lr": 0.2}], ["None", "0.2"]),
-    ],
-)
-def test_names_of_groups(recipes, names):
-    assert report._names(recipes) == names
-
-
-def test_what_differs():
-    assert differing([{"a": 1, "b": 2}, {"a": 1, "b": 2}]) == []
-    assert differing([{"b": 2, "a": 1}, {"a": 1, "b": 3, "c": 0}, {"a": 1, "b": 2}]) == ["b", "c"]
-
-
-# ---------------------------------------------------------------------------------------------------------- cautions
-
-
-def told(groups: list[report.Group]) -> list[str]:
-    """The cautions but for the last one, which is always there."""
-    *others, always = cautions(groups)
-    assert "lowest error on the test set itself" in always
-    return others
-
-
-def test_nothing_is_said_of_a_clean_comparison(tmp_path):
-    assert told(groups_of(*make_comparison(tmp_path))) == []
-
-
-def test_too_few_seeds(tmp_path):
-    runs = make_comparison(tmp_path)
-    (caution,) = [text for text in told(groups_of(*runs[:5])) if "Fewer" in text]
-    assert "CutMix (n = 2)" in caution
-    assert "NoMixing" not in caution
-
-
-def test_a_seed_run_again_is_not_one_more_seed(tmp_path):
-    runs = make_comparison(tmp_path)
-    groups = groups_of(*runs[:5], make_run(tmp_path / "again", 2.0, seed=1, mixing=CUTMIX))
-    assert any("CutMix (n = 2)" in text for text in told(groups))
-
-
-def test_seeds_that_are_not_the_same(tmp_path):
-    runs = make_comparison(tmp_path)
-    other = make_run(tmp_path / "other", 2.0, seed=7, mixing=CUTMIX)
-    assert told(groups_of(*runs[:5], other)) == [
-        "The groups were not run with the same seeds (NoMixing: 0, 1, 2; CutMix: 0, 1, 7)."
-    ]
-
-
-def test_a_seed_run_twice_counts_once(tmp_path):
-    runs = make_comparison(tmp_path)
-    groups = groups_of(*runs, make_run(tmp_path / "again", 2.4, seed=1, mixing=CUTMIX))
-    assert told(groups) == ["CutMix has more than one run with seed 1; only the last of them is counted."]
-    assert groups[1].summary(report.LAST).values == (1.0, 2.4, 3.0)
-
-
-def test_more_than_one_difference(tmp_path):
-    runs = make_comparison(tmp_path)
-    longer = [make_run(tmp_path / f"longer{s}", 2.0 + s, s, mixing=CUTMIX, epochs=9) for s in range(3)]
-    (caution,) = told(groups_of(*runs[:3], *longer))
-    assert caution.startswith("The groups differ in 2 settings (epochs, mixing), so a difference in error cannot")
-
-
-def test_a_difference_within_the_spread(tmp_path):
-    plain = [make_run(tmp_path / f"plain{s}", last, s) for s, last in enumerate([4.0, 5.0, 9.0])]
-    mixed = [make_run(tmp_path / f"mixed{s}", last, s, mixing=CUTMIX) for s, last in enumerate([3.0, 3.5, 4.0])]
-    (caution,) = told(groups_of(*plain, *mixed))  # means 6.0 and 3.5, deviations 2.65 and 0.5
-    assert caution.startswith("NoMixing and CutMix differ by 2.50, less than")
-    assert "(standard deviation 2.65)" in caution
-
-
-def test_tests_versions_and_machines_that_differ(tmp_path):
-    changes = [{"test_images": 100}, {"version": "0.1.0+g9.changed"}, {"device": "cuda, A GPU"}]
-    runs = make_comparison(tmp_path)
-    for run, change in zip(runs, changes):
-        result = json.loads((run / "result.json").read_text())
-        (run / "result.json").write_text(json.dumps({**result, **change}))
-    assert told(groups_of(*runs)) == [
-        "The runs were tested on different numbers of images, so their errors cannot be compared.",
-        "The runs were made with different versions of the code: 0.1.0+g123, 0.1.0+g9.changed.",
-        "Some runs were made with changes to the code that its commit does not hold.",
-        "The runs were made on different machines, so their times cannot be compared.",
-    ]
-
-
 # ------------------------------------------------------------------------------------------------- folders and errors
 
 
-def test_runs_are_found_in_folders_and_in_folders_of_folders(tmp_path):
+def test_runs_are_found_in_folders_and_in_folders_of_folders(tmp_path, make_run):
     runs = [make_run(tmp_path / "runs" / name) for name in ("b", "a")]
     assert find_runs([tmp_path / "runs"]) == [runs[1], runs[0]]
     assert find_runs([runs[0], tmp_path / "runs"]) == runs
@@ -299,7 +160,7 @@ def test_runs_are_found_in_folders_and_in_folders_of_folders(tmp_path):
         find_runs([tmp_path])
 
 
-def test_a_run_given_twice_is_refused(tmp_path):
+def test_a_run_given_twice_is_refused(tmp_path, make_run):
     run = make_run(tmp_path / "run")
     with pytest.raises(UsageError, match="given twice"):
         write_report([run, tmp_path / "x" / ".." / "run"], tmp_path / "out")
@@ -320,7 +181,7 @@ def test_a_run_given_twice_is_refused(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, name, content, words):
+def test_what_cannot_be_read_is_named(tmp_path, name, content, words, make_run):
     run = make_run(tmp_path / "run")
     (run / name).unlink()
     if content is not None:
@@ -330,13 +191,13 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, words):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, make_run):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CutmixError, match="cannot write .*file"):
         write_report([make_run(tmp_path / "run")], tmp_path / "file")
 
 
-def test_a_report_needs_no_torch(tmp_path):
+def test_a_report_needs_no_torch(tmp_path, make_comparison):
     make_comparison(tmp_path / "runs")
     code = (
         "import sys; from pathlib import Path; from cutmix.report import find_runs, write_report\n"
@@ -345,3 +206,61 @@ def test_a_report_needs_no_torch(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "runs", tmp_path / "out"], check=True)
     assert (tmp_path / "out" / "report.html").exists()
+
+
+# ------------------------------------------------------------------------------------------- the files of a comparison
+
+
+def test_a_comparison_writes_everything_and_the_same_again(tmp_path, make_comparison):
+    runs, out = make_comparison(tmp_path / "runs"), tmp_path / "out"
+    text = write_comparison(runs, out)
+    assert "CutMix    3      2.50 ± 1.80  -3.50 (-5.65 to -1.35)" in text
+    assert (out / "compare.txt").read_text() == text
+    document = (out / "compare.md").read_text()
+    assert "| CutMix | 3 | 2.50 ± 1.80 | -3.50 (-5.65 to -1.35) |" in document
+    assert "- The best epoch is the one with the lowest error on the test set itself" in document
+    assert json.loads((out / "compare.json").read_text())["baseline"] == "NoMixing"
+    assert len((out / "compare.csv").read_text().splitlines()) == 3
+    assert len((out / "results.jsonl").read_text().splitlines()) == 6 * 3
+    assert "Against NoMixing" in (out / "report.html").read_text()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    write_comparison(runs, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_baseline_of_a_comparison_can_be_chosen(tmp_path, make_comparison):
+    write_comparison(make_comparison(tmp_path / "runs"), tmp_path / "out", baseline="CutMix")
+    assert "| NoMixing | 3 | 6.00 ± 2.65 | +3.50 (+1.35 to +5.65) |" in (tmp_path / "out" / "compare.md").read_text()
+
+
+def test_tables_are_made_again_from_records(tmp_path, make_comparison):
+    write_comparison(make_comparison(tmp_path / "runs"), tmp_path / "out")
+    end = "<!-- end of table -->\nAfter.\n"
+    plain, other = "<!-- table: out/results.jsonl -->\n", "<!-- table: out/results.jsonl baseline: CutMix -->\n"
+    document = tmp_path / "results.md"
+    document.write_text(f"Before.\n{plain}old{end}{other}{end}")
+    assert update_tables(document)
+    text = document.read_text()
+    table = (tmp_path / "out" / "compare.md").read_text().partition("\n\n- ")[0]
+    assert text.startswith(f"Before.\n{plain}{table}\n{end}{other}")
+    assert "| NoMixing | 3 | 6.00 ± 2.65 | +3.50 (+1.35 to +5.65) |" in text
+    assert not update_tables(document)
+
+
+@pytest.mark.parametrize("text", ["no mark", "<!-- table: a.jsonl -->\n and no end"])
+def test_a_document_without_whole_marks_is_refused(tmp_path, text):
+    (tmp_path / "a.md").write_text(text)
+    with pytest.raises(UsageError, match="there must be one at least, and each must have its end"):
+        update_tables(tmp_path / "a.md")
+
+
+def test_records_that_are_not_there_are_named(tmp_path):
+    (tmp_path / "a.md").write_text("<!-- table: gone.jsonl -->\n<!-- end of table -->")
+    with pytest.raises(CutmixError, match="gone.jsonl"):
+        update_tables(tmp_path / "a.md")
+
+
+def test_the_tables_of_our_documents_are_those_of_their_records():
+    results = Path(__file__).parents[1] / "docs" / "results" / "README.md"
+    if "<!-- table:" in results.read_text():
+        assert not update_tables(results)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "bands_picture",
     "cam_overlay",
     "curves_picture",
     "denormalise",
@@ -296,10 +297,8 @@ def runs_picture(
     ``groups`` maps a name to its runs, each a sequence of records as in :func:`curves_picture`. ``label`` names the
     vertical axis; what is above ``top`` is left outside of the frame.
     """
-    figure = _figure(4.8, 3.3, 190)
-    axes = figure.add_axes((0.125, 0.14, 0.855, 0.765 if title else 0.83))
+    figure, axes = _small_figure(title)
     for index, (name, runs) in enumerate(groups.items()):
-        dash = DASHES[index // len(COLOURS) % len(DASHES)]
         for number, records in enumerate(runs):
             _draw(
                 axes,
@@ -307,18 +306,72 @@ def runs_picture(
                 key,
                 name if number == 0 else None,
                 COLOURS[index % len(COLOURS)],
-                dash,
+                _dash(index),
                 thin=len(runs) > 1,
             )
+    _finish_small(figure, axes, path, label, top, title)
+
+
+def bands_picture(
+    groups: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    key: str,
+    path: Path | str,
+    label: str,
+    title: str | None = None,
+    top: float | None = None,
+) -> None:
+    """Write each group's mean over runs of the number ``key``, in a band of ± one standard deviation (n - 1), as a PNG.
+
+    Arguments as in :func:`runs_picture`. A group's curve goes through the epochs at which all of its runs have the
+    number; a group of one run has no band, and its name in the legend says n.
+    """
+    figure, axes = _small_figure(title)
+    for index, (name, runs) in enumerate(groups.items()):
+        epochs, values_RE = _in_all_runs(runs, key)
+        if not len(epochs):
+            continue
+        mean, colour = values_RE.mean(0), COLOURS[index % len(COLOURS)]
+        points = [{"epoch": epoch, key: value} for epoch, value in zip(epochs, mean)]
+        _draw(axes, points, key, f"{name} (n = {len(runs)})", colour, _dash(index))
+        if len(runs) > 1:
+            sd = values_RE.std(0, ddof=1)
+            axes.fill_between(epochs, mean - sd, mean + sd, color=colour, alpha=0.18, linewidth=0)
+    _finish_small(figure, axes, path, label, top, title, "mean over seeds ± standard deviation")
+
+
+def _in_all_runs(
+    runs: Sequence[Sequence[Mapping[str, Any]]], key: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(epochs (E,), values (R, E)) of the E epochs at which each of the R runs has a finite number under ``key``."""
+    series = [dict(zip(*(part.tolist() for part in _series(records, key)))) for records in runs]
+    epochs = sorted(set.intersection(*(set(one) for one in series))) if series else []
+    return np.array(epochs), np.array([[one[epoch] for epoch in epochs] for one in series])
+
+
+def _dash(index: int) -> Any:
+    """The line style of a group: another one once all colours have been used."""
+    return DASHES[index // len(COLOURS) % len(DASHES)]
+
+
+def _small_figure(title: str | None) -> tuple[Figure, Axes]:
+    figure = _figure(4.8, 3.3, 190)
+    return figure, figure.add_axes((0.125, 0.14, 0.855, 0.765 if title else 0.83))
+
+
+def _finish_small(
+    figure: Figure, axes: Axes, path: Path | str, label: str, top: float | None, title: str | None, note: str = ""
+) -> None:
+    """Frame, name and write what has been drawn; ``note`` stands above the names of the legend."""
     if top is not None and axes.get_ylim()[1] > top:
-        axes.set_ylim(top=top)
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], 0.0), top=top)  # the margin is that of all the curve
     _tidy(axes, label)
     _ticks_at_epochs(axes)
     axes.set_xlabel("epoch", fontsize=9, color=INK)
     if title:
         axes.set_title(title, loc="left", fontsize=10.5, color=INK, parse_math=False)
     if axes.lines:
-        for text in axes.legend(frameon=False, fontsize=8.5, labelcolor=INK).get_texts():
+        legend = axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, title=note, title_fontsize=8)
+        for text in legend.get_texts():
             text.set_parse_math(False)
     _write_png(figure, path)
 

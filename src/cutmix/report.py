@@ -1,35 +1,60 @@
 """Run folders in, one page out: ``report.html``, which needs nothing beside it, and ``report.md`` with its pictures.
 
-Reads what the runs left (recipe.json, metrics.jsonl, result.json, first_batch.png) and imports no torch.
+And, for a comparison, its table as text, CSV, JSON and Markdown, its records, and its curves with bands. Reads what the
+runs left, by ``comparison.py``, and first_batch.png; imports no torch.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import statistics
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from html import escape
-from itertools import combinations
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from cutmix.comparison import (
+    BEST,
+    DEFINITION,
+    LAST,
+    WRITTEN,
+    Group,
+    Row,
+    Run,
+    as_csv,
+    as_json,
+    as_text,
+    cautions,
+    compare,
+    differing,
+    find_baseline,
+    find_runs,
+    grouped,
+    named_by_recipe,
+    read_runs,
+    spread,
+    table_cells,
+    three_digits,
+)
 from cutmix.errors import CutmixError, UsageError
 from cutmix.files import write_atomically
-from cutmix.pictures import runs_picture
-from cutmix.results import Record, Summary, summarise
+from cutmix.page import Block, Code, Heading, Items, Pictures, Table, Text, read_bytes, write_page
+from cutmix.pictures import bands_picture, runs_picture
+from cutmix.results import Record, Summary, read_records, record_lines
 
-__all__ = ["find_runs", "write_report"]
+__all__ = ["find_runs", "update_tables", "write_comparison", "write_report"]
 
-LAST, BEST = "test_error_top1_last", "test_error_top1_best"
-FEW_SEEDS = 3
 FRAME = 4.0  # error curves are shown up to this many times the largest last error: there the methods part
+CURVES = "learning_curves.png"
 
 
 def write_report(
-    run_folders: Sequence[Path], out: Path, title: str = "", commands: Sequence[str] = ()
+    run_folders: Sequence[Path],
+    out: Path,
+    title: str = "",
+    commands: Sequence[str] = (),
+    *,
+    baseline: str = "",
+    compared: Iterable[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Path]:
     """Compare runs in ``out/report.html`` and ``out/report.md``; returns both paths.
 
@@ -40,140 +65,116 @@ def write_report(
         out: folder to write to; made if need be.
         title: heading of the page; empty for one made of the data and what is compared.
         commands: how the runs were made, shown before the commands that the runs themselves noted.
+        baseline: the group that the others are compared with, by its name or a run's; empty for the first.
+        compared: the settings that are meant to differ between groups, as in :func:`cutmix.comparison.cautions`.
+        defaults: what a setting is that an older recipe.json lacks.
 
     Raises:
-        UsageError: no folders, or one twice.
+        UsageError: no folders, or one twice, or no such baseline.
         CutmixError: a folder does not hold a run, or ``out`` cannot be written.
     """
-    folders = [Path(folder) for folder in run_folders]
-    if not folders:
-        raise UsageError("a report needs at least one run folder, and got none.")
-    repeated = [folder for folder, times in Counter(folder.resolve() for folder in folders).items() if times > 1]
-    if repeated:
-        raise UsageError(f"the run {repeated[0]} was given twice: it would count as two runs.")
-    groups = grouped([read_run(folder) for folder in folders])
-    heading, out = title or _title(groups), Path(out)
-    blocks: list[Block] = [Heading(1, heading), *_results(groups), *_curves(groups, out), *_differences(groups)]
-    blocks += [*_first_batches(groups, out), *_how(groups, commands), *_same(groups)]
+    groups = grouped(read_runs(run_folders, defaults))
+    return _write_report(groups, Path(out), title, commands, find_baseline(groups, baseline), compared)
+
+
+def _write_report(
+    groups: Sequence[Group], out: Path, title: str, commands: Sequence[str], baseline: str, compared: Iterable[str]
+) -> tuple[Path, Path]:
+    heading = title or _title(groups)
+    blocks: list[Block] = [Heading(1, heading), *_results(groups, baseline, compared), *_curves(groups, out)]
+    blocks += [*_differences(groups), *_first_batches(groups, out), *_how(groups, commands), *_same(groups)]
     page, document = out / "report.html", out / "report.md"
-    html = PAGE.format(title=escape(heading), body="\n".join(block.html() for block in blocks))
-    markdown = "\n\n".join(block.markdown() for block in blocks) + "\n"
-    write_atomically(page, lambda file: file.write(html.encode()))
-    write_atomically(document, lambda file: file.write(markdown.encode()))
+    write_page(blocks, heading, page, document)
     return page, document
 
 
-def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """The run folders among ``paths`` and directly within them, in order of their names; each once.
+def write_comparison(
+    run_folders: Sequence[Path],
+    out: Path,
+    title: str = "",
+    commands: Sequence[str] = (),
+    *,
+    baseline: str = "",
+    compared: Iterable[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> str:
+    """Write all that can be said of the runs into ``out``; returns the table and its warnings as text.
+
+    compare.txt, compare.csv, compare.json, compare.md   the table, and the warnings
+    learning_curves.png                                  means over seeds, with bands
+    results.jsonl                                        the numbers of each run, from which tables are made again
+    report.html, report.md                               the whole page, as :func:`write_report` makes it
+
+    The same runs give the same files. Arguments and errors are those of :func:`write_report`.
+    """
+    compared, out = list(compared), Path(out)
+    groups = grouped(read_runs(run_folders, defaults))
+    baseline = find_baseline(groups, baseline)
+    rows = compare({group.name: group.records for group in groups}, baseline)
+    warnings = cautions(groups, baseline, compared)
+    text = as_text(rows, baseline, warnings)
+    markdown = f"{_table_block(rows, baseline)}\n\n{Items(warnings).markdown()}\n"
+    contents = {
+        "compare.txt": text.encode(),
+        "compare.csv": as_csv(rows, warnings).encode(),
+        WRITTEN: as_json(rows, baseline, warnings).encode(),
+        "compare.md": markdown.encode(),
+        "results.jsonl": record_lines(record for group in groups for record in group.records),
+    }
+    for name, content in contents.items():
+        _write(out / name, content)
+    _write_report(groups, out, title, commands, baseline, compared)
+    return text
+
+
+# -------------------------------------------------------------------------------------- tables made again from records
+
+
+TABLE = re.compile(r"(?P<begin><!-- table: (?P<file>[^\s>]+)(?: baseline: (?P<baseline>[^>]*?))? -->\n)(?P<old>.*?)"
+                   r"(?P<end><!-- end of table -->)", re.DOTALL)  # fmt: skip
+
+
+def update_tables(document: Path) -> bool:
+    """Make the tables of a Markdown document again from the records that they name; returns whether one changed.
+
+    A table stands between ``<!-- table: cifar10/results.jsonl -->`` and ``<!-- end of table -->``; the file is looked
+    for from the document's folder. ``<!-- table: FILE baseline: NoMixing -->`` names the baseline.
 
     Raises:
-        UsageError: there is no run in one of the paths.
+        UsageError: the document has no such mark, or one without its end.
+        CutmixError: the document or the records cannot be read.
     """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        runs = [path] if (path / "recipe.json").exists() else sorted(file.parent for file in path.glob("*/recipe.json"))
-        if not runs:
-            raise UsageError(f"there is no run in {path}: a run's folder holds a recipe.json.")
-        found.update(dict.fromkeys(runs))
-    return list(found)
-
-
-# ------------------------------------------------------------------------------------------------------ runs and groups
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run left in its folder. ``result`` is empty for a run that has not ended."""
-
-    folder: Path
-    recipe: dict[str, Any]
-    metrics: list[dict[str, Any]]
-    result: dict[str, Any]
-
-    @property
-    def seed(self) -> Any:
-        return self.recipe.get("seed")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The recipe without the seed."""
-        return {name: value for name, value in self.recipe.items() if name != "seed"}
-
-    def record(self, name: str) -> Record:
-        """The number ``name`` of the result, as a record."""
-        return Record(name=name, value=self.result[name], n=self.result["test_images"], seed=self.seed,
-                      recipe=self.recipe, commit=self.result["version"], device=self.result["device"])  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ in nothing but the seed."""
-
-    name: str
-    settings: dict[str, Any]
-    runs: list[Run]
-
-    @property
-    def ended(self) -> list[Run]:
-        return [run for run in self.runs if run.result]
-
-    def summary(self, name: str) -> Summary:
-        """Mean and deviation over seeds, of the runs that have ended; a seed that was run twice counts once."""
-        (summary,) = summarise([run.record(name) for run in self.ended])
-        return summary
-
-
-def read_run(folder: Path) -> Run:
-    """Raises CutmixError, which names the file, if the folder does not hold a run."""
-    recipe = _parsed(folder / "recipe.json")
-    if not recipe:
-        raise CutmixError(f"{folder} does not hold a run: it has no recipe.json.")
-    (result,) = _parsed(folder / "result.json") or [{}]
-    missing = [name for name in (LAST, BEST, "test_images", "version", "device") if result and name not in result]
-    if missing:
-        raise CutmixError(
-            f"{folder / 'result.json'} lacks {', '.join(missing)}: it is not the result of a training run."
+    before = read_bytes(document).decode()
+    marks, found = before.count("<!-- table:"), len(TABLE.findall(before))
+    if not marks or marks != found:
+        raise UsageError(
+            f"{document} has {marks} marks <!-- table: FILE -->, {found} of them with an <!-- end of table -->: "
+            "there must be one at least, and each must have its end."
         )
-    return Run(folder, recipe[0], _parsed(folder / "metrics.jsonl"), result)
+
+    def made(mark: re.Match[str]) -> str:
+        table = records_table(read_records(document.parent / mark["file"]), (mark["baseline"] or "").strip())
+        return f"{mark['begin']}{table}\n{mark['end']}"
+
+    after = TABLE.sub(made, before)
+    if after != before:
+        _write(document, after.encode())
+    return after != before
 
 
-def _parsed(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects in a file: one a line in a .jsonl, else one; none if there is no file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        return [dict(json.loads(part)) for part in (text.splitlines() if path.suffix == ".jsonl" else [text])]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError) as error:
-        raise CutmixError(f"cannot read {path}: {error}.") from error
+def records_table(records: Sequence[Record], baseline: str = "") -> str:
+    """The Markdown table of the records of a ``results.jsonl``; its baseline is the first recipe if none is named."""
+    groups = named_by_recipe(records)
+    if not groups:
+        raise CutmixError("there are no records to make a table of.")
+    return _table_block(compare(groups, baseline), baseline or next(iter(groups)))
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
-    """The runs by recipe without the seed, in order of appearance, named by what tells the groups apart."""
-    members: dict[str, list[Run]] = {}
-    for run in runs:
-        members.setdefault(json.dumps(run.settings, sort_keys=True), []).append(run)
-    recipes = [group[0].settings for group in members.values()]
-    return [Group(*group) for group in zip(_names(recipes), recipes, members.values())]
+def _table_block(rows: Sequence[Row], baseline: str) -> str:
+    return f"{Table(*table_cells(rows, baseline)).markdown()}\n\n{Text(DEFINITION).markdown()}"
 
 
-def differing(recipes: Sequence[dict[str, Any]]) -> list[str]:
-    """The settings that are not the same in all ``recipes``, in alphabetical order."""
-    names = sorted({name for recipe in recipes for name in recipe})
-    return [name for name in names if any(recipe.get(name) != recipes[0].get(name) for recipe in recipes)]
-
-
-def _names(recipes: Sequence[dict[str, Any]]) -> list[str]:
-    """``CutMix``, or ``CutMix(alpha=0.5)`` if another is CutMix too, or ``epochs=30, mixing=CutMix`` if both differ."""
-    settings = differing(recipes) or ["mixing"]
-    for form in (lambda value: str(value).partition("(")[0], str):
-        names = [
-            ", ".join(form(recipe.get(s)) if len(settings) == 1 else f"{s}={form(recipe.get(s))}" for s in settings)
-            for recipe in recipes
-        ]
-        if len(set(names)) == len(names):
-            break
-    return names
+# -------------------------------------------------------------------------------------------------- parts of the page
 
 
 def _title(groups: Sequence[Group]) -> str:
@@ -182,95 +183,37 @@ def _title(groups: Sequence[Group]) -> str:
     return f"{data.pop()}: {names}" if len(data) == 1 else names
 
 
-# ------------------------------------------------------------------------------------------------------------ cautions
-
-
-def cautions(groups: Sequence[Group]) -> list[str]:
-    """What a reader should know before believing the table, in plain language."""
-    return [*_about_seeds(groups), *_about_differences(groups), *_about_runs(groups), CHOSEN_ON_TEST]
-
-
-CHOSEN_ON_TEST = (
-    "The best epoch is the one with the lowest error on the test set itself, so that error is too low for what it "
-    "claims. The last epoch's is the one to compare."
-)
-
-
-def _about_seeds(groups: Sequence[Group]) -> Iterator[str]:
-    counts = {group.name: len({run.seed for run in group.ended}) for group in groups}
-    few = [f"{name} (n = {count})" for name, count in counts.items() if count < FEW_SEEDS]
-    if few:
-        yield (
-            f"Fewer than {FEW_SEEDS} seeds are too few to tell a difference from chance: {', '.join(few)}. "
-            "Run the same recipe with more seeds."
-        )
-    for group in groups:
-        again = [str(seed) for seed, times in Counter(run.seed for run in group.ended).items() if times > 1]
-        if again:
-            yield f"{group.name} has more than one run with seed {', '.join(again)}; only the last of them is counted."
-    seeds = {group.name: sorted({str(run.seed) for run in group.ended}) for group in groups}
-    if len({tuple(names) for names in seeds.values()}) > 1:
-        listed = "; ".join(f"{name}: {', '.join(names) or 'none'}" for name, names in seeds.items())
-        yield f"The groups were not run with the same seeds ({listed})."
-
-
-def _about_differences(groups: Sequence[Group]) -> Iterator[str]:
-    settings = differing([group.settings for group in groups])
-    if len(settings) > 1:
-        yield (
-            f"The groups differ in {len(settings)} settings ({', '.join(settings)}), so a difference in error cannot "
-            "be put down to one of them."
-        )
-    summaries = [(group.name, group.summary(LAST)) for group in groups if group.ended]
-    for (one, first), (other, second) in combinations(summaries, 2):
-        spread = max(first.sd or 0.0, second.sd or 0.0)
-        gap = abs(first.mean - second.mean)
-        if gap < spread:
-            yield (
-                f"{one} and {other} differ by {gap:.2f}, less than the runs of one of them differ among themselves "
-                f"(standard deviation {spread:.2f}): that may be chance."
-            )
-
-
-def _about_runs(groups: Sequence[Group]) -> Iterator[str]:
-    runs = [run for group in groups for run in group.runs]
-    open_runs = [run.folder.name for run in runs if not run.result]
-    if open_runs:
-        yield f"Not ended, and not in the table: {', '.join(open_runs)}."
-    ended = [run.result for run in runs if run.result]
-    if len({result["test_images"] for result in ended}) > 1:
-        yield "The runs were tested on different numbers of images, so their errors cannot be compared."
-    versions = list(dict.fromkeys(result["version"] for result in ended))
-    if len(versions) > 1:
-        yield f"The runs were made with different versions of the code: {', '.join(versions)}."
-    if any(version.endswith(".changed") for version in versions):
-        yield "Some runs were made with changes to the code that its commit does not hold."
-    if len({result["device"] for result in ended}) > 1:
-        yield "The runs were made on different machines, so their times cannot be compared."
-
-
-# -------------------------------------------------------------------------------------------------- parts of the page
-
-
-def _results(groups: Sequence[Group]) -> Iterator[Block]:
+def _results(groups: Sequence[Group], baseline: str, compared: Iterable[str]) -> Iterator[Block]:
     yield Heading(2, "Read this first")
-    yield Items(cautions(groups))
+    yield Items(cautions(groups, baseline, compared))
     yield Heading(2, "Test error")
     rows = []
     for group in groups:
         if group.ended:
             last, best = group.summary(LAST), group.summary(BEST)
-            rows.append([group.name, str(last.n), _spread(last), _seeds(last), _spread(best), _seeds(best)])
+            rows.append([group.name, str(last.n), spread(last), _seeds(last), spread(best), _seeds(best)])
     header = ["", "seeds", "last epoch", "last, by seed", "best epoch, chosen on the test set", "best, by seed"]
     yield Table(header, rows)
     yield Text("Top-1 error in percent, mean ± standard deviation over seeds (n - 1 in the denominator).")
     images = sorted({run.result["test_images"] for group in groups for run in group.ended})
     if len(images) == 1:
         yield Text(f"The test set has {images[0]:,} images: one image is {100 / images[0]:.2g} percent.")
+    yield from _against(groups, baseline)
 
 
-def _spread(summary: Summary) -> str:
-    return f"{summary.mean:.2f}" if summary.sd is None else f"{summary.mean:.2f} ± {summary.sd:.2f}"
+def _against(groups: Sequence[Group], baseline: str) -> Iterator[Block]:
+    """Each group beside the baseline; nothing where there is none but the baseline."""
+    compared = compare({group.name: group.records for group in groups}, baseline)
+    if len(compared) < 2:
+        return
+    header, rows = table_cells(compared, baseline)
+    shown = [0, 3, 5, 6]
+    yield Heading(2, f"Against {baseline}")
+    yield Table([header[column] for column in shown], [[row[column] for column in shown] for row in rows])
+    yield Text(
+        "Differences of the last epoch's error, taken seed by seed, and Student's t interval for paired samples; "
+        "negative is better. Seconds are the median training epoch's, overhead is against the baseline's."
+    )
 
 
 def _seeds(summary: Summary) -> str:
@@ -282,12 +225,21 @@ def _curves(groups: Sequence[Group], out: Path) -> Iterator[Block]:
     runs = {group.name: [run.metrics for run in group.runs] for group in groups}
     last = [run.result[LAST] for group in groups for run in group.ended]
     top = FRAME * max(last, default=0.0)
-    error, loss = out / "test_error_top1.png", out / "train_loss.png"
-    runs_picture(runs, "test_error_top1", error, "top-1 error on the test set (%)", top=top or None)
+    frame = top or None
+    bands, error, loss = out / CURVES, out / "test_error_top1.png", out / "train_loss.png"
+    name, key = "top-1 error on the test set (%)", "test_error_top1"
+    ended = {group.name: [run.metrics for run in group.ended] for group in groups if group.ended}
+    bands_picture(ended, key, bands, name, top=frame)
+    runs_picture(runs, key, error, name, top=frame)
     runs_picture(runs, "train_loss", loss, "training loss")
     yield Pictures(
         [
-            (error, "Top-1 error on the test set, one line a run. The first epochs may lie above the frame."),
+            (
+                bands,
+                "Top-1 error on the test set: mean over the runs that ended; the band is ± one standard deviation. "
+                "The first epochs may lie above the frame.",
+            ),
+            (error, "Top-1 error on the test set, one line a run."),
             (loss, "Training loss, one line a run. It is that of the mixed labels, so methods differ in it by nature."),
         ]
     )
@@ -319,7 +271,7 @@ def _first_batches(groups: Sequence[Group], out: Path) -> Iterator[Block]:
         yield Heading(2, "What the networks were shown first")
     for number, (group, picture) in enumerate(drawn, 1):
         path = out / f"first_batch_{number}.png"
-        _copy(picture, path)
+        _write(path, read_bytes(picture))
         yield Pictures([(path, f"First training batch, {group.name}, seed {group.runs[0].seed}")])
 
 
@@ -341,166 +293,12 @@ def _how(groups: Sequence[Group], commands: Sequence[str]) -> Iterator[Block]:
 
 
 def _median(run: Run, key: str) -> str:
-    values = [record[key] for record in run.metrics if key in record]
-    if not values:
-        return ""
-    median = statistics.median(values)
-    return f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
-
-
-# ------------------------------------------------------------------------------------------------------ what a page is
-
-
-class Block(Protocol):
-    """A part of a page, which knows how to say itself in both languages."""
-
-    def html(self) -> str: ...
-
-    def markdown(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Heading:
-    level: int
-    text: str
-
-    def html(self) -> str:
-        return f"<h{self.level}>{escape(self.text)}</h{self.level}>"
-
-    def markdown(self) -> str:
-        return f"{'#' * self.level} {_plain(self.text)}"
-
-
-@dataclass(frozen=True)
-class Text:
-    text: str
-
-    def html(self) -> str:
-        return f"<p>{escape(self.text)}</p>"
-
-    def markdown(self) -> str:
-        return _plain(self.text)
-
-
-@dataclass(frozen=True)
-class Items:
-    texts: Sequence[str]
-
-    def html(self) -> str:
-        return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in self.texts) + "</ul>"
-
-    def markdown(self) -> str:
-        return "\n".join(f"- {_plain(text)}" for text in self.texts)
-
-
-@dataclass(frozen=True)
-class Table:
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def html(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.header)
-        body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
-        kind = "list" if len(self.header) == 2 else "cards"  # on a phone, each row of a wide table becomes a card
-        return f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-    def _cells(self, row: Sequence[str]) -> str:
-        return "".join(f'<td data-name="{escape(name)}">{escape(cell)}</td>' for name, cell in zip(self.header, row))
-
-    def markdown(self) -> str:
-        lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures with their captions, side by side where there is room."""
-
-    pictures: Sequence[tuple[Path, str]]
-
-    def html(self) -> str:
-        figures = []
-        for path, caption in self.pictures:
-            data = base64.b64encode(_bytes(path)).decode()
-            image = f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
-            figures.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
-        return f'<div class="pictures">{"".join(figures)}</div>'
-
-    def markdown(self) -> str:
-        return "\n\n".join(f"![{_plain(caption)}]({path.name})\n\n{_plain(caption)}" for path, caption in self.pictures)
-
-
-@dataclass(frozen=True)
-class Code:
-    lines: Sequence[str]
-
-    def html(self) -> str:
-        return f"<pre>{escape(chr(10).join(self.lines))}</pre>"
-
-    def markdown(self) -> str:
-        return "\n".join(["```", *self.lines, "```"])
-
-
-def _plain(text: str) -> str:
-    """``text`` with what Markdown would take for its own signs escaped."""
-    return "".join(f"\\{sign}" if sign in r"\`*_|<[" else sign for sign in text.replace("\n", " "))
-
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 62rem; margin: 0 auto;
-       padding: 1rem; }}
-h1 {{ font-size: 1.5rem; line-height: 1.25; }}
-h2 {{ font-size: 1.15rem; margin-top: 2rem; }}
-table {{ border-collapse: collapse; font-size: 0.9rem; }}
-th, td {{ text-align: left; vertical-align: top; padding: 0.3rem 1.2rem 0.3rem 0; border-bottom: 1px solid #ddd; }}
-td {{ font-variant-numeric: tabular-nums; overflow-wrap: break-word; }}
-.cards td:first-child {{ font-weight: 600; }}
-.pictures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem; }}
-figure {{ margin: 0.5rem 0; }}
-img {{ max-width: 100%; height: auto; }}
-figcaption {{ font-size: 0.85rem; color: #555; }}
-pre {{ background: #f5f5f5; padding: 0.7rem; overflow-x: auto; font-size: 0.8rem; }}
-@media screen and (max-width: 40rem) {{
-  .cards, .cards tbody, .cards tr {{ display: block; }}
-  .cards thead {{ display: none; }}
-  .cards tr {{ border-bottom: 1px solid #999; padding: 0.4rem 0; }}
-  .cards td {{ display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: 0.1rem 0;
-              overflow-wrap: anywhere; }}
-  .cards td::before {{ content: attr(data-name); color: #555; font-weight: 400; flex: 0 0 40%; }}
-  .cards td:first-child::before {{ content: none; }}
-  .cards td:empty {{ display: none; }}
-}}
-@media print {{
-  body {{ font-size: 11px; max-width: none; padding: 0; }}
-  pre {{ white-space: pre-wrap; }}
-  h2 {{ break-after: avoid; }}
-  figure, tr {{ break-inside: avoid; }}
-}}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+    median = run.median(key)
+    return "" if median is None else three_digits(median)
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
-def _copy(source: Path, path: Path) -> None:
-    content = _bytes(source)
+def _write(path: Path, content: bytes) -> None:
     write_atomically(path, lambda file: file.write(content))
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CutmixError(f"cannot read {path}: {error.strerror}.") from error

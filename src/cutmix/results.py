@@ -22,7 +22,16 @@ from typing import Any
 import cutmix
 from cutmix.errors import CutmixError, UsageError, nearest
 
-__all__ = ["Record", "Summary", "code_version", "describe_machine", "read_records", "summarise", "write_records"]
+__all__ = [
+    "Record",
+    "Summary",
+    "code_version",
+    "describe_machine",
+    "read_records",
+    "record_lines",
+    "summarise",
+    "write_records",
+]
 
 
 # -------------------------------------------------------------------------------------------------- what records hold
@@ -83,6 +92,11 @@ class Record:
 # ---------------------------------------------------------------------------------------------------------- JSON Lines
 
 
+def record_lines(records: Iterable[Record]) -> bytes:
+    """``records`` as the content of a JSON Lines file."""
+    return "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in records).encode()
+
+
 def write_records(path: Path | str, records: Iterable[Record]) -> None:
     """Append ``records`` to the file ``path``, a line each, all or none.
 
@@ -90,7 +104,7 @@ def write_records(path: Path | str, records: Iterable[Record]) -> None:
     earlier writer left unfinished stays a line of its own.
     """
     path = Path(path)
-    lines = "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in records).encode()
+    lines = record_lines(records)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+", buffering=0) as file:

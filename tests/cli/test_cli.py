@@ -12,7 +12,7 @@ import pytest
 
 from cutmix.cli import main, make_parser
 
-COMMANDS = ("train", "test", "predict", "transfer", "preview", "report", "list", "data")
+COMMANDS = ("train", "compare", "test", "predict", "transfer", "preview", "report", "list", "data")
 TINY = "--model ResNet(depth=8,bottleneck=False) --epochs 2 --batch-size 16 --lr 0.05 --cpu --quiet"
 
 
@@ -245,7 +245,7 @@ def test_a_report_on_runs(run, tmp_path, capsys):
 def test_lists(capsys, tmp_path):
     assert main(["list", "--data-root", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    for text in ("small.digits", "CutMix(alpha=1.0", "PyramidNet(depth=", "cifar100"):
+    for text in ("small.digits", "CutMix(alpha=1.0", "ShakeDrop(last=0.5", "PyramidNet(depth=", "cifar100"):
         assert text in out
 
 

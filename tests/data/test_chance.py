@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutmix.data.chance import CROP, ORDER, generator, split_by_name, stratified_split
+from cutmix.data.chance import CROP, ORDER, even_subset, generator, split_by_name, stratified_split
 from cutmix.errors import UsageError
 
 
@@ -97,3 +99,19 @@ def test_a_file_that_comes_or_goes_moves_no_more_than_the_quotas_do(new: str) ->
         for other in NAMES:
             ours, theirs = ({name for k, name in drawn if k == other} for drawn in (before, after))
             assert not (ours - theirs and theirs - ours - {new})
+
+
+def test_an_even_subset_takes_as_many_of_each_class_as_there_are() -> None:
+    """Classes of 6, 2 and 4 images: of 9, the second gives both of its own, and the others share the other 7."""
+    labels = np.repeat([0, 1, 2], [6, 2, 4])
+    counts = np.bincount(labels[even_subset(labels, 9, seed=0)])
+    assert counts.tolist() == [4, 2, 3]
+    assert np.bincount(labels[even_subset(labels, 5, seed=0)]).tolist() == [2, 2, 1]
+    assert even_subset(labels, 12, seed=3).tolist() == list(range(12))
+
+
+def test_a_smaller_subset_is_part_of_every_larger_one() -> None:
+    labels = np.arange(40) % 7
+    drawn = [set(even_subset(labels, count, seed=1).tolist()) for count in range(7, 41)]
+    assert all(small < large for small, large in pairwise(drawn))
+    assert set(even_subset(labels, 20, seed=2).tolist()) != drawn[13]

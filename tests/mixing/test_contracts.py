@@ -16,7 +16,7 @@ import torch
 
 import cutmix.mixing
 from cutmix.errors import UsageError
-from cutmix.mixing import Keep, Mixing, mixed_correct, mixed_cross_entropy
+from cutmix.mixing import Keep, MixedTarget, Mixing, Plan, mixed_correct, mixed_cross_entropy
 
 SHAPES = [(1, 3, 8, 8), (2, 1, 4, 6), (5, 3, 9, 7), (7, 2, 1, 13)]
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8]
@@ -31,7 +31,11 @@ def methods() -> Iterator[type[Mixing]]:
 
 
 def settings() -> list[Mixing]:
-    """Each method as it is by default and, where it has them, with every scope, at a probability of 0.3 too."""
+    """Each method as it is by default and, where it has them, with every scope, at a probability of 0.3 too.
+
+    They are tested at one moment of a run (``now``) by ``mix``, which carries out what is done in a hidden layer too:
+    on the images, as if they were its feature map.
+    """
     found: list[Mixing] = []
     for method in methods():
         plain = method()
@@ -44,6 +48,19 @@ def settings() -> list[Mixing]:
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def now(mixing: Mixing) -> Mixing:
+    return mixing.at(0.6)
+
+
+def draw(mixing: Mixing, shape, rng) -> Plan:
+    return now(mixing).draw(shape, rng).for_map(shape)
+
+
+def mix(mixing: Mixing, images, labels, rng, *, inplace=False) -> tuple[torch.Tensor, MixedTarget]:
+    plan = draw(mixing, images.shape, rng)
+    return plan.apply(images, inplace=inplace), plan.targets(labels)
 
 
 every_setting = pytest.mark.parametrize("mixing", settings(), ids=repr)
@@ -71,7 +88,7 @@ def test_every_public_name_exists() -> None:
 @every_setting
 def test_repr_is_the_call_that_makes_it(mixing: Mixing) -> None:
     assert is_dataclass(mixing)
-    assert eval(repr(mixing), {type(mixing).__name__: type(mixing)}) == mixing
+    assert eval(repr(mixing), {method.__name__: method for method in methods()}) == mixing
     assert hash(mixing) == hash(replace(mixing))
     assert pickle.loads(pickle.dumps(mixing)) == mixing
     for field in fields(mixing):
@@ -88,7 +105,7 @@ def test_images_keep_their_type_and_layout_and_are_left_alone(mixing: Mixing, sh
         images = images.contiguous(memory_format=layout)
         before, labels_before = images.clone(), labels.clone()
         for seed in range(5):
-            mixed, target = mixing(images, labels, rng(seed))
+            mixed, target = mix(mixing, images, labels, rng(seed))
             assert torch.equal(images, before)
             assert torch.equal(labels, labels_before)
             assert (mixed.shape, mixed.dtype, mixed.device) == (images.shape, dtype, images.device)
@@ -101,8 +118,8 @@ def test_images_keep_their_type_and_layout_and_are_left_alone(mixing: Mixing, sh
 def test_in_place_writes_the_same_into_the_callers_memory(mixing: Mixing, dtype) -> None:
     for seed in range(5):
         images, labels = a_batch(dtype=dtype)
-        mixed, target = mixing(images, labels, rng(seed))
-        written, written_target = mixing(images, labels, rng(seed), inplace=True)
+        mixed, target = mix(mixing, images, labels, rng(seed))
+        written, written_target = mix(mixing, images, labels, rng(seed), inplace=True)
         assert written.data_ptr() == images.data_ptr()
         assert torch.equal(images, mixed)
         assert torch.equal(target.soft(10), written_target.soft(10))
@@ -112,26 +129,56 @@ def test_in_place_writes_the_same_into_the_callers_memory(mixing: Mixing, dtype)
 def test_the_layout_does_not_change_the_result(mixing: Mixing) -> None:
     for seed in range(5):
         images, labels = a_batch()
-        rows, _ = mixing(images, labels, rng(seed))
-        pixels, _ = mixing(images.contiguous(memory_format=torch.channels_last), labels, rng(seed))
+        rows, _ = mix(mixing, images, labels, rng(seed))
+        pixels, _ = mix(mixing, images.contiguous(memory_format=torch.channels_last), labels, rng(seed))
         assert torch.equal(rows, pixels)
 
 
 @every_setting
-def test_the_target_says_what_the_picture_shows(mixing: Mixing) -> None:
-    """Image i is 1 in channel i and 0 elsewhere, so the means of a mixed image's channels are what it is made of."""
+def test_the_contents_are_what_the_picture_shows(mixing: Mixing) -> None:
+    """Image i is 1 in channel i and 0 elsewhere, so the means of a mixed image's channels are what it is made of.
+
+    Each step of a plan on its own: a hole that is pasted elsewhere belongs to the image that it was made in.
+    """
     labels = torch.tensor([0, 1, 2, 3, 4])
     images = torch.eye(5)[:, :, None, None].repeat(1, 1, 24, 30)
     for seed in range(20):
-        mixed, target = mixing(images, labels, rng(seed))
-        content = mixed.mean((2, 3))
-        assert torch.allclose(content / content.sum(1, keepdim=True), target.soft(5), atol=1e-5)
+        for step in draw(mixing, images.shape, rng(seed)).steps:
+            shown = step.apply(images).mean((2, 3))
+            assert torch.allclose(shown / shown.sum(1, keepdim=True), step.contents(labels).soft(5), atol=1e-5)
+
+
+@every_setting
+def test_a_plan_carries_out_its_steps_and_is_called_by_the_one_that_mixes_labels(mixing: Mixing) -> None:
+    images, labels = a_batch()
+    for seed in range(5):
+        plan = draw(mixing, images.shape, rng(seed))
+        mixed, naming = images, [step for step in plan.steps if step.mixes_labels]
+        for step in plan.steps:
+            mixed = step.apply(mixed)
+        assert torch.equal(plan.apply(images), mixed)
+        assert len(naming) <= 1
+        assert plan.mixes_labels == bool(naming) <= mixing.mixes_labels
+        wanted = naming[0].targets(labels).soft(10) if naming else torch.eye(10)[labels]
+        assert torch.equal(plan.targets(labels).soft(10), wanted)
+
+
+@every_setting
+def test_the_target_says_what_the_picture_shows_or_has_a_weight_of_its_own(mixing: Mixing) -> None:
+    images, labels = a_batch()
+    for seed in range(20):
+        plan = draw(mixing, images.shape, rng(seed))
+        shown, target = plan.contents(labels), plan.targets(labels)
+        assert torch.equal(target.labels, shown.labels)
+        assert torch.equal(target.partner_labels, shown.partner_labels)
+        wanted = shown.share if plan.weight is None else torch.as_tensor(plan.weight).float().expand(5)
+        assert torch.equal(target.share, wanted)
 
 
 @every_setting
 def test_something_happens(mixing: Mixing) -> None:
     images, _ = a_batch()
-    plans = [mixing.draw(images.shape, rng(seed)) for seed in range(20)]
+    plans = [draw(mixing, images.shape, rng(seed)) for seed in range(20)]
     happened = [not torch.equal(plan.apply(images), images) for plan in plans]
     assert any(happened) or all(isinstance(plan, Keep) for plan in plans)
 
@@ -140,7 +187,7 @@ def test_something_happens(mixing: Mixing) -> None:
 def test_the_first_label_is_the_images_own_and_the_share_is_one(mixing: Mixing) -> None:
     labels = torch.tensor([30, 31, 32, 33, 34])
     for seed in range(5):
-        _, target = mixing(a_batch()[0], labels, rng(seed))
+        _, target = mix(mixing, a_batch()[0], labels, rng(seed))
         assert torch.equal(target.labels, labels)
         assert set(target.partner_labels.tolist()) <= set(labels.tolist())
         assert target.labels.dtype == target.partner_labels.dtype == torch.int64
@@ -155,8 +202,8 @@ def test_distributions_are_mixed_as_labels_are(mixing: Mixing) -> None:
     one_hot_BK = torch.eye(10)[labels]
     logits_BK = torch.randn(5, 10, generator=torch.Generator().manual_seed(0))
     for seed in range(5):
-        _, target = mixing(images, labels, rng(seed))
-        _, soft_target = mixing(images, one_hot_BK, rng(seed))
+        _, target = mix(mixing, images, labels, rng(seed))
+        _, soft_target = mix(mixing, images, one_hot_BK, rng(seed))
         assert torch.allclose(target.soft(10), soft_target.soft(10))
         for measure in (mixed_cross_entropy, mixed_correct):
             assert torch.allclose(measure(logits_BK, target), measure(logits_BK, soft_target))
@@ -167,7 +214,7 @@ def test_distributions_are_mixed_as_labels_are(mixing: Mixing) -> None:
 def test_all_chance_is_that_of_the_generator(mixing: Mixing, make) -> None:
     images, labels = a_batch((16, 3, 9, 7))
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
-    first, second = (torch.stack([mixing(images, labels, g)[0] for _ in range(6)]) for g in (make(7), make(7)))
+    first, second = (torch.stack([mix(mixing, images, labels, g)[0] for _ in range(6)]) for g in (make(7), make(7)))
     assert torch.equal(first, second)
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
 
@@ -177,18 +224,18 @@ def test_it_refuses_to_draw_without_a_generator(mixing: Mixing) -> None:
     images, labels = a_batch()
     with pytest.raises(TypeError, match="rng"):
         mixing(images, labels)  # type: ignore[call-arg]
-    if "prob" in {field.name for field in fields(mixing)}:
+    if "prob" in {field.name for field in fields(mixing)} or mixing.parts:
         with pytest.raises(UsageError, match="rng is None"):
-            mixing(images, labels, None)
+            now(mixing).draw(images.shape, None)
         with pytest.raises(UsageError, match="rng is 0"):
-            mixing(images, labels, 0)  # type: ignore[arg-type]
+            now(mixing).draw(images.shape, 0)  # type: ignore[arg-type]
 
 
 @every_setting
 def test_plans_pickle(mixing: Mixing) -> None:
     images, labels = a_batch()
     for seed in range(3):
-        plan = mixing.draw(images.shape, rng(seed))
+        plan = draw(mixing, images.shape, rng(seed))
         copy = pickle.loads(pickle.dumps(plan))
         assert torch.equal(copy.apply(images), plan.apply(images))
         assert torch.equal(copy.targets(labels).soft(10), plan.targets(labels).soft(10))
@@ -200,9 +247,9 @@ def test_prob_is_how_often_anything_happens(mixing: Mixing) -> None:
 
     def rate(prob: float) -> float:
         source, method = rng(1), replace(mixing, prob=prob)
-        mixed = torch.stack([method(images, labels, source)[0] for _ in range(1500)])
+        mixed = torch.stack([mix(method, images, labels, source)[0] for _ in range(600)])
         return (mixed != images).any((2, 3, 4)).float().mean().item()
 
     assert rate(0.0) == 0
-    # An image may be its own partner, and a box may be empty: hence a ratio. Four deviations of 1500 gates.
-    assert abs(rate(0.3) / rate(1.0) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 1500) + 0.01
+    # An image may be its own partner, and a box may be empty: hence a ratio. Four deviations of 600 gates.
+    assert abs(rate(0.3) / rate(1.0) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 600) + 0.01

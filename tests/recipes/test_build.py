@@ -8,7 +8,17 @@ import torch
 from cutmix.data import CropFlip, PhotoCrop
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import CutMix, NoMixing
-from cutmix.recipes.build import build, make_augment, make_mixing, make_model, model_call, seeded_model
+from cutmix.models import DropBlock, ShakeDrop, StochasticDepth, Together
+from cutmix.models.shakedrop import ShakeDropLayer
+from cutmix.recipes.build import (
+    build,
+    make_augment,
+    make_mixing,
+    make_model,
+    make_regularizer,
+    model_call,
+    seeded_model,
+)
 from cutmix.recipes.calls import parse_call
 from cutmix.recipes.recipe import Recipe
 from cutmix.training.schedules import Cosine
@@ -109,3 +119,27 @@ def test_a_typing_error_is_found_before_the_data_is_read():
         build(Recipe(data="folder:/nowhere", schedule="Cosin"))
     with pytest.raises(UsageError, match="unknown network"):
         build(Recipe(data="folder:/nowhere", model="ResNext50"))
+
+
+def test_the_regularizer_is_put_in_and_the_initial_weights_are_those_of_the_baseline(tiny_arrays):
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model="ResNet(depth=8, bottleneck=False)", seed=4)
+    plain, noisy = build(recipe).model, build(recipe.but(regularizer="shakedrop(last=0.3)"))
+    assert noisy.recipe.regularizer == repr(ShakeDrop(last=0.3))
+    assert [m.drop for m in noisy.model.modules() if isinstance(m, ShakeDropLayer)] == pytest.approx([0.1, 0.2, 0.3])
+    for (name, ours), (other, theirs) in zip(plain.state_dict().items(), noisy.model.state_dict().items(), strict=True):
+        assert name == other
+        assert torch.equal(ours, theirs)
+
+
+def test_several_regularizers_at_once():
+    text = "Together(DropBlock(keep_prob=0.8), StochasticDepth())"
+    assert make_regularizer(text) == Together(DropBlock(keep_prob=0.8), StochasticDepth())
+
+
+def test_a_regularizer_that_does_not_fit_is_refused(tiny_arrays):
+    recipe = Recipe(data="folder:/nowhere", regularizer="ShakeDorp()")
+    with pytest.raises(UsageError, match=r"unknown regularizer.*Did you mean 'ShakeDrop'"):
+        build(recipe)
+    mobile = recipe.but(data=f"arrays:{tiny_arrays}", model="torchvision.squeezenet1_1", regularizer="ShakeDrop()")
+    with pytest.raises(UsageError, match="no residual blocks"):
+        build(mobile)

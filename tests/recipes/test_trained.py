@@ -102,3 +102,39 @@ def test_other_data_is_normalised_as_the_network_was_trained(run, tiny_arrays):
     adapted = as_trained(network, other)
     assert (adapted.mean, adapted.std) == (network.mean, network.std)
     assert adapted.mean != other.mean
+
+
+def test_a_run_on_a_part_of_the_images_is_tested_on_the_data_it_knows(tiny_arrays, tmp_path):
+    """The fingerprint is that of the part; the whole set that the part was drawn from is not other data."""
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model="ResNet(depth=8, bottleneck=False)", epochs=1, batch_size=16)
+    result = train(recipe.but(train_images=15), name="part", runs=tmp_path, cpu=True)
+    assert result["train_images"] == 15
+    trained = load_trained(str(tmp_path / "part"))
+    assert test_trained(trained, cpu=True).top1 == pytest.approx(result["test_error_top1_last"])
+    for count in (2, 49):
+        with pytest.raises(UsageError, match="from 3 to 48 are accepted"):
+            train(recipe.but(train_images=count), name=f"run{count}", runs=tmp_path, cpu=True)
+
+
+def test_a_network_with_layer_noise_is_tested_with_its_expectation(tiny_arrays, tmp_path):
+    recipe = Recipe(
+        data=f"arrays:{tiny_arrays}",
+        model="ResNet(depth=8, bottleneck=False)",
+        regularizer="ShakeDrop(last=0.9)",
+        epochs=1,
+        batch_size=16,
+    )
+    result = train(recipe, name="shaken", runs=tmp_path, cpu=True)
+    trained = load_trained(str(tmp_path / "shaken"))
+    tested = test_trained(trained, cpu=True)
+    assert (tested.top1, tested.top5) == (result["test_error_top1_last"], result["test_error_top5_last"])
+    x = torch.randn(4, 3, 12, 12)
+    weights = load_trained(str(tmp_path / "shaken" / "last.safetensors"))
+    plain = ResNet(depth=8, num_classes=3, bottleneck=False).eval()
+    plain.load_state_dict(trained.model.state_dict(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(weights.model(x), trained.model(x))
+        assert not torch.allclose(plain(x), trained.model(x))
+    Image.new("RGB", (12, 12), (10, 200, 60)).save(tmp_path / "a.png")
+    (guess,) = predict(trained, [tmp_path / "a.png"], cam_folder=tmp_path / "cam", cpu=True)
+    assert guess.problem is None

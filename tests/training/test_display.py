@@ -55,3 +55,11 @@ def test_a_terminal_has_a_bar_that_goes_away():
     console.epoch(RECORD, RECORD, 30)
     assert console._bar is None
     assert terminal.getvalue().splitlines()[-1].startswith("epoch  3/30")
+
+
+def test_an_epoch_that_was_not_tested_is_shown_without_an_error():
+    stream = io.StringIO()
+    record = {"epoch": 1, "lr": 0.1, "train_loss": 2.0, "train_error": 90.0, "images_per_second": 10.0}
+    Console(stream).epoch(record, record, 3)
+    assert "epoch 1/3" in stream.getvalue()
+    assert "test top-1" not in stream.getvalue()

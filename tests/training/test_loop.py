@@ -13,6 +13,7 @@ from torch import nn
 from cutmix.data import CropFlip, load_data, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import CutMix, NoMixing
+from cutmix.models.regularizer import NoiseLayer
 from cutmix.training.display import Silent, StepInfo
 from cutmix.training.loop import fit
 from cutmix.training.schedules import Constant, Steps
@@ -240,16 +241,19 @@ def test_training_errors_are_weighted_by_both_labels(data):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.bias.expand(len(images), 3)
 
-    shares = []
+    plans = []
 
     class Watched(CutMix):
-        def __call__(self, images, labels, rng, *, inplace=False):
-            images, target = super().__call__(images, labels, rng, inplace=inplace)
-            right = target.share * (target.labels == 0) + (1 - target.share) * (target.partner_labels == 0)
-            shares.extend(right.tolist())
-            return images, target
+        def weigh(self, plan):
+            plans.append(plan)
+            return plan
 
     state = fit(AlwaysZero(), data, mixing=Watched(), schedule=Constant(), settings=settings(epochs=1, lr=1e-9))
+    shares = []
+    for plan, (_, labels, _) in zip(plans, train_batches(data, batch_size=10, seed=0).epoch(0), strict=True):
+        target = plan.targets(labels)
+        right = target.share * (target.labels == 0) + (1 - target.share) * (target.partner_labels == 0)
+        shares.extend(right.tolist())
     assert state.history[0]["train_error"] == pytest.approx(100 * (1 - np.mean(shares)), abs=1e-4)
     assert state.history[0]["test_error_top1"] == pytest.approx(100 * 2 / 3, abs=1e-4)
 
@@ -280,3 +284,34 @@ def test_other_ways_to_compute_train_as_well(data, changes, monkeypatch):
     losses = [record["test_loss"] for record in state.history]
     assert losses[-1] < losses[0]
     assert len(compiled) == int(changes.get("compile", False))
+
+
+def test_every_third_epoch_and_the_last_are_tested(data):
+    """Epochs 3 and 5 of 5; what is trained does not depend on it, and the best is one that was tested."""
+    models = [linear(), linear()]
+    states = [
+        fit(model, data, mixing=NoMixing(), schedule=Constant(), settings=settings(epochs=5, test_every=every))
+        for model, every in zip(models, (1, 3))
+    ]
+    assert torch.equal(weights(models[0]), weights(models[1]))
+    often, seldom = (state.history for state in states)
+    tested = [record["epoch"] for record in seldom if "test_error_top1" in record]
+    assert tested == [3, 5]
+    assert [seldom[k]["test_error_top1"] for k in (2, 4)] == [often[k]["test_error_top1"] for k in (2, 4)]
+    assert states[1].best["epoch"] in (3, 5)
+
+
+def test_the_layers_are_told_before_each_step_how_far_the_training_is(data):
+    class Told(NoiseLayer):
+        def __init__(self):
+            super().__init__(scheduled=True)
+            self.seen = []
+
+        def forward(self, x_BCHW):
+            if self.training:
+                self.seen.append(float(self.progress))
+            return x_BCHW
+
+    layer = Told()
+    fit(nn.Sequential(layer, *linear()), data, mixing=NoMixing(), schedule=Constant(), settings=settings(batch_size=24))
+    assert layer.seen == [0.0, 0.25, 0.5, 0.75]  # two epochs of two steps

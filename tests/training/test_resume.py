@@ -192,3 +192,30 @@ def test_the_folder_alone_resumes(tiny_arrays, tmp_path, capsys):
         train(recipe(tiny_arrays), name="run", runs=tmp_path, cpu=True, display=StopAt(1, 1, signal.SIGTERM))
     assert main(["train", str(tmp_path / "run"), "--resume", "--cpu", "--quiet"]) == 0
     assert "after the last epoch (4)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "regularizer", ["ShakeDrop()", "DropBlock(block_size=2, keep_prob=0.7)", "StochasticDepth(scope='per_sample')"]
+)
+def test_a_run_with_layer_noise_and_a_policy_resumes(tiny_arrays, tmp_path, regularizer):
+    augment = "CropFlip(padding=1, policy=TrivialAugment())"
+    wanted = recipe(tiny_arrays, epochs=2, regularizer=regularizer, augment=augment)
+    train(wanted, name="whole", runs=tmp_path, cpu=True, workers=0)
+    with pytest.raises(Interrupted):
+        train(wanted, name="stopped", runs=tmp_path, cpu=True, workers=0, display=StopAt(1, 2, signal.SIGTERM))
+    train(wanted, name="stopped", runs=tmp_path, cpu=True, workers=0, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_run_of_before_a_setting_was_there_resumes_at_its_default(tiny_arrays, tmp_path):
+    with pytest.raises(Interrupted):
+        train(recipe(tiny_arrays, epochs=2), name="run", runs=tmp_path, cpu=True, display=StopAt(0, 2, signal.SIGTERM))
+    file = tmp_path / "run" / "recipe.json"
+    older = json.loads(file.read_text())
+    assert older.pop("regularizer") == "NoRegularizer()"
+    file.write_text(json.dumps(older))
+    with pytest.raises(UsageError, match=r"regularizer: 'NoRegularizer\(\)' -> 'ShakeDrop\(last=0\.5, "):
+        train(
+            recipe(tiny_arrays, epochs=2, regularizer="ShakeDrop()"), name="run", runs=tmp_path, cpu=True, resume=True
+        )
+    assert train(Recipe.read(tmp_path / "run"), name="run", runs=tmp_path, cpu=True, resume=True)["epochs"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 
@@ -89,3 +90,13 @@ def test_differences_are_lines():
         "old: 1 -> '(not set)'",
         "new: '(not set)' -> 2",
     ]
+
+
+def test_epochs_that_were_not_tested_leave_empty_cells_and_a_run_resumes(tiny_arrays, tmp_path):
+    seldom = recipe(tiny_arrays, epochs=3, test_every=2)
+    result = train(seldom, name="run", runs=tmp_path, cpu=True)
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["test_error_top1"]) for row in rows] == [False, True, True]
+    assert result["best_epoch"] in (2, 3)
+    assert train(seldom, name="run", runs=tmp_path, cpu=True, resume=True) == result

@@ -13,12 +13,15 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or folders of run folders")
     parser.add_argument("--out", "-o", type=Path, default=Path("report"), metavar="DIR", help="where to (report)")
+    parser.add_argument("--baseline", default="", metavar="NAME", help="what the others are compared with (the first)")
     parser.add_argument("--title", default="", help="heading of the page")
 
 
 def run(args: argparse.Namespace) -> int:
+    from cutmix.recipes.recipe import Recipe
     from cutmix.report import find_runs, write_report
 
-    for path in write_report(find_runs(args.runs), args.out, args.title):
+    defaults = Recipe().as_dict()
+    for path in write_report(find_runs(args.runs), args.out, args.title, baseline=args.baseline, defaults=defaults):
         print(path)
     return 0

@@ -3,9 +3,12 @@
   cutmix train small.digits
   cutmix train --data cifar10 --mixing 'CutMix(alpha=1.0, prob=0.5)' --epochs 30
   cutmix train --data folder:photos
+  cutmix train strong.photos_finetune --data folder:photos
+  cutmix train cifar100.pyramidnet200_cutmix
   cutmix train runs/NAME/recipe.json --seed 1
   cutmix train runs/NAME --resume
 
+Recipes, among them every row of the paper's tables, with its numbers: cutmix list recipes
 Several devices: torchrun --nproc_per_node 2 -m cutmix train RECIPE
 """
 
@@ -25,7 +28,7 @@ from cutmix.recipes.own import photos
 from cutmix.recipes.recipe import Recipe, WrittenSettings
 
 DEFAULT_MIXING = "CutMix(alpha=1.0, prob=0.5)"
-FIRST = ("data", "model", "mixing", "augment", "image_size", "init")  # what most users look for
+FIRST = ("data", "model", "mixing", "regularizer", "augment", "image_size", "init")  # what most users look for
 FITTING = "chosen to fit the data"
 DEFAULTS = {"model": FITTING, "augment": FITTING, "init": "none", "mixing": f"{DEFAULT_MIXING}, or the recipe's"}
 
@@ -44,15 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events (extra: cutmix[tensorboard])")
     run.add_argument("--quiet", "-q", action="store_true", help="print the result only")
-    recipe = parser.add_argument_group("the recipe (these change RECIPE where both are given)")
-    add_recipe_arguments(recipe, Recipe, FIRST, DEFAULTS)
+    add_recipe_arguments(parser.add_argument_group("the recipe (these change RECIPE where both are given)"))
 
 
 def add_recipe_arguments(
-    group: Any, recipe: type[WrittenSettings], first: Sequence[str], defaults: Mapping[str, str]
+    group: Any,
+    without: Sequence[str] = (),
+    *,
+    recipe: type[WrittenSettings] = Recipe,
+    first: Sequence[str] = FIRST,
+    defaults: Mapping[str, str] = DEFAULTS,
 ) -> None:
-    """A flag for each setting of a kind of recipe, ``first`` before the others; those not given are None."""
+    """A flag for each setting of a recipe but those in ``without``; those not given are None."""
     for f in sorted(fields(recipe), key=lambda f: f.name not in first):
+        if f.name in without:
+            continue
         flag = "--" + f.name.replace("_", "-")
         default = defaults.get(f.name, f.default)
         help_text = f"{f.metadata['help']} (default: {default})".replace("%", "%%")

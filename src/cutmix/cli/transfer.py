@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     use.add_argument("--out", type=Path, metavar="DIR", help="also draw what was found into this folder")
     use.add_argument("--score", type=float, default=0.5, metavar="P", help="lowest score to be shown (0.5)")
     recipe = parser.add_argument_group("the recipe (these change WHAT's)")
-    add_recipe_arguments(recipe, TransferRecipe, FIRST, {"data": "none", "backbone": "none", "backbone_model": "none"})
+    none = dict.fromkeys(("data", "backbone", "backbone_model"), "none")
+    add_recipe_arguments(recipe, recipe=TransferRecipe, first=FIRST, defaults=none)
 
 
 def read_recipe(args: argparse.Namespace) -> TransferRecipe:

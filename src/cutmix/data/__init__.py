@@ -1,5 +1,6 @@
 """Data sets, batches and augmentations."""
 
+from cutmix.data.autoaugment import AutoAugment
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
 from cutmix.data.boxes import BoxData, Boxes, BoxSplit, load_boxes, make_boxes
 from cutmix.data.check import Check, check_data
@@ -7,8 +8,11 @@ from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
 from cutmix.data.photos import PHOTO_SUFFIXES, PhotoError, read_photo
 from cutmix.data.places import default_root
+from cutmix.data.policy import Policy
+from cutmix.data.randaugment import RandAugment
 from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, PhotoSplit, Split
 from cutmix.data.transforms import Augment, CropFlip, NoAugment, PhotoCrop, default_augment, prepare_photo
+from cutmix.data.trivialaugment import TrivialAugment
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -17,6 +21,7 @@ __all__ = [
     "SMALL_SIDE",
     "ArraySplit",
     "Augment",
+    "AutoAugment",
     "Batch",
     "BoxData",
     "BoxSplit",
@@ -29,9 +34,12 @@ __all__ = [
     "PhotoCrop",
     "PhotoError",
     "PhotoSplit",
+    "Policy",
+    "RandAugment",
     "Split",
     "TestBatches",
     "TrainBatches",
+    "TrivialAugment",
     "check_data",
     "default_augment",
     "default_root",

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cutmix.data.chance import CROP, PHOTO, epoch_order, generator
+from cutmix.data.chance import CROP, PHOTO, POLICY, epoch_order, generator
 from cutmix.data.photos import PhotoError, read_photo
 from cutmix.data.splits import ArraySplit, Data, PhotoSplit, Split
 from cutmix.data.transforms import (
     Augment,
     Canvas,
     CropFlip,
+    Crops,
     NoAugment,
     PhotoCrop,
     centre_view,
@@ -136,7 +137,8 @@ def train_batches(
     """Batches of ``data.train``, shuffled and augmented (``default_augment(data)`` unless given).
 
     ``batch_size`` counts the images of a step over all ``world_size`` processes. ``workers`` decode photos
-    (``default_workers()`` unless given; 0 decodes in this process); small images in memory need none.
+    (``default_workers()`` unless given; 0 decodes in this process), and small images where there is a policy: the rest
+    of what happens to those needs none.
     """
     _require_sizes(len(data.train), batch_size, rank, world_size)
     generator(seed, 0)  # refuses a negative seed now, not in the first epoch
@@ -247,21 +249,66 @@ class PhotoImages:
     device: torch.device
 
     def batches(self, index_batches: Sequence[np.ndarray], seed: int, epoch: int) -> Iterator[Tensor]:
-        loader = torch.utils.data.DataLoader(
-            _PhotoViews(self.paths, self.size, self.augment, seed, epoch),
-            batch_sampler=[index_B.tolist() for index_B in index_batches],
-            num_workers=self.workers,
-            collate_fn=_tensors,  # type: ignore[arg-type]  # given a finished batch, not a list of samples
-            worker_init_fn=ignore_signals,
-            pin_memory=self.device.type == "cuda",
-            # Without a generator of its own a loader draws from torch's global one.
-            generator=torch.Generator().manual_seed(0),
-        )
-        for pixels_BHWC, colour_B34, problem in loader:
-            if problem:
-                raise CutmixError(problem)
-            on_device = pixels_BHWC.to(self.device, non_blocking=True)
-            yield normalise(on_device, self.mean, self.std, colour_B34)
+        views = _PhotoViews(self.paths, self.size, self.augment, seed, epoch)
+        for pixels_BHWC, colour_B34 in _loaded(views, index_batches, self.workers, self.device):
+            yield normalise(pixels_BHWC, self.mean, self.std, colour_B34)
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyImages:
+    """Small images that a policy changes one by one: in worker processes, normalised on the device."""
+
+    images_NHWC: np.ndarray
+    augment: CropFlip
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    workers: int
+    device: torch.device
+
+    def batches(self, index_batches: Sequence[np.ndarray], seed: int, epoch: int) -> Iterator[Tensor]:
+        count = len(self.images_NHWC)
+        crops = self.augment.draw(count, generator(seed, CROP, epoch))
+        seeds_N = self.augment.draw_policy(count, generator(seed, POLICY, epoch))
+        views = _ArrayViews(self.images_NHWC, self.augment, crops, seeds_N)
+        for pixels_BHWC, _ in _loaded(views, index_batches, self.workers, self.device):
+            yield normalise(pixels_BHWC, self.mean, self.std)
+
+
+def _loaded(
+    views: _PhotoViews | _ArrayViews, index_batches: Sequence[np.ndarray], workers: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Batches that worker processes made: pixels on the device, and what ``_PhotoViews`` says of their colours."""
+    loader = torch.utils.data.DataLoader(
+        views,
+        batch_sampler=[index_B.tolist() for index_B in index_batches],
+        num_workers=workers,
+        collate_fn=_tensors,  # type: ignore[arg-type]  # given a finished batch, not a list of samples
+        worker_init_fn=ignore_signals,
+        pin_memory=device.type == "cuda",
+        # Without a generator of its own a loader draws from torch's global one.
+        generator=torch.Generator().manual_seed(0),
+    )
+    for pixels_BHWC, colour_B34, problem in loader:
+        if problem:
+            raise CutmixError(problem)
+        yield pixels_BHWC.to(device, non_blocking=True), colour_B34
+
+
+@dataclass(frozen=True, eq=False)
+class _ArrayViews(torch.utils.data.Dataset):
+    """What a worker holds: one epoch's views of small images under a policy. The draws are those of the whole split."""
+
+    images_NHWC: np.ndarray
+    augment: CropFlip
+    crops: Crops
+    seeds_N: np.ndarray
+
+    def __getitems__(self, rows: list[int]) -> tuple[np.ndarray, None, str]:
+        """Pixels uint8 (B, H, W, 3), no colour changes, and no problem: as ``_PhotoViews``."""
+        assert self.augment.policy is not None
+        index_B = np.array(rows, dtype=np.int64)
+        pixels_BHWC = Canvas(self.images_NHWC, len(rows), self.augment.padding).crop(index_B, self.crops)
+        return self.augment.policy.many(pixels_BHWC, self.seeds_N[index_B].tolist()), None, ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,6 +351,9 @@ def _images(data: Data, split: Split, augment: Augment, workers: int | None, dev
         if isinstance(augment, PhotoCrop):
             accepted = "CropFlip or NoAugment is accepted"
             raise UsageError(f"{augment} is for photos; {data.name} holds small images: {accepted}.")
+        if isinstance(augment, CropFlip) and augment.policy is not None:
+            whole_NHWC = np.ascontiguousarray(split.images_NHWC)
+            return PolicyImages(whole_NHWC, augment, data.mean, data.std, _count(workers), target)
         if target.type == "cpu":
             return ArrayImages(np.ascontiguousarray(split.images_NHWC), augment, data.mean, data.std)
         return DeviceImages(torch.from_numpy(split.images_NHWC).to(target), augment, data.mean, data.std)
@@ -311,11 +361,15 @@ def _images(data: Data, split: Split, augment: Augment, workers: int | None, dev
         raise UsageError(
             f"{augment} is for small images; {data.name} holds photos: PhotoCrop or NoAugment is accepted."
         )
+    size = augment.size if isinstance(augment, PhotoCrop) else data.image_size
+    return PhotoImages(_packed(split), size, augment, data.mean, data.std, _count(workers), target)
+
+
+def _count(workers: int | None) -> int:
     count = default_workers() if workers is None else workers
     if count < 0:
         raise UsageError(f"workers is {count}; at least 0 is accepted.")
-    size = augment.size if isinstance(augment, PhotoCrop) else data.image_size
-    return PhotoImages(_packed(split), size, augment, data.mean, data.std, count, target)
+    return count
 
 
 def _batches(

@@ -14,7 +14,7 @@ import numpy as np
 
 from cutmix.errors import UsageError
 
-ORDER, CROP, PHOTO, SPLIT, SUBSET = range(5)
+ORDER, CROP, PHOTO, SPLIT, SUBSET, POLICY = range(6)
 
 
 def generator(seed: int, purpose: int, *key: int) -> np.random.Generator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
 from cutmix.data.photos import to_rgb
+from cutmix.data.policy import SEEDS, Policy
 from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data
 from cutmix.errors import UsageError
 
@@ -44,20 +45,30 @@ class CropFlip:
 
     ``padding`` pixels of value 0 are added on each side before normalisation, as the official code of the
     paper does (clovaai/CutMix-PyTorch: 4 pixels for images of 32). ``flip=False`` where mirroring changes the class.
+    ``policy`` (AutoAugment, RandAugment, TrivialAugment) changes the image after that; the CutMix paper has none.
     """
 
     padding: int = 4
     flip: bool = True
+    policy: Policy | None = None
 
     def __post_init__(self) -> None:
+        _require_policy(self.policy)
         if self.padding < 0:
             raise UsageError(f"CropFlip padding is {self.padding}; at least 0 pixels are accepted.")
+
+    def __repr__(self) -> str:
+        return _as_call(self)
 
     def draw(self, count: int, rng: np.random.Generator) -> Crops:
         """Crops for ``count`` images: offsets uniform on 0..2*padding, mirrored with probability one half."""
         top_N, left_N = rng.integers(0, 2 * self.padding + 1, size=(2, count))
         mirror_N = rng.random(count) < 0.5
         return Crops(top_N, left_N, mirror_N & self.flip)
+
+    def draw_policy(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """The seeds (count,) of what the policy does to each image."""
+        return rng.integers(SEEDS, size=count)
 
 
 @dataclass(frozen=True)
@@ -77,18 +88,25 @@ class PhotoCrop:
     interpolating towards black, the mean grey or the grey image by an amount uniform on -jitter..jitter (negative: away
     from it). ``lighting``: a shift along the principal axes of ImageNet's colours by amounts drawn from N(0, lighting).
     Both happen on [0, 1] values before mean and std are applied. Values may leave [0, 1]; they are not clamped.
+
+    ``policy`` (AutoAugment, RandAugment, TrivialAugment; the paper has none) changes the view before its colours.
     """
 
     size: int = 224
     flip: bool = True
     jitter: float = 0.0
     lighting: float = 0.0
+    policy: Policy | None = None
 
     def __post_init__(self) -> None:
+        _require_policy(self.policy)
         if self.size < 1:
             raise UsageError(f"PhotoCrop size is {self.size}; at least 1 pixel is accepted.")
         if self.jitter < 0 or self.lighting < 0:
             raise UsageError(f"PhotoCrop jitter is {self.jitter}, lighting {self.lighting}; at least 0 is accepted.")
+
+    def __repr__(self) -> str:
+        return _as_call(self)
 
     def view(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
         """A random view of an RGB image: uint8 (size, size, 3)."""
@@ -98,7 +116,11 @@ class PhotoCrop:
         mirror = rng.random() < 0.5
         part = image.crop((left, top, left + width, top + height))
         pixels_HWC = np.asarray(part.resize((self.size, self.size), Image.Resampling.BILINEAR))
-        return pixels_HWC[:, ::-1] if mirror and self.flip else pixels_HWC
+        if mirror and self.flip:
+            pixels_HWC = pixels_HWC[:, ::-1]
+        if self.policy is None:
+            return pixels_HWC
+        return np.asarray(self.policy.one(Image.fromarray(np.ascontiguousarray(pixels_HWC)), int(rng.integers(SEEDS))))
 
     @property
     def recolours(self) -> bool:
@@ -129,6 +151,18 @@ def default_augment(data: Data) -> CropFlip | PhotoCrop:
     if isinstance(data.train, ArraySplit):
         return CropFlip(padding=data.image_size // 8, flip=data.flip)
     return PhotoCrop(size=data.image_size, flip=data.flip)
+
+
+def _as_call(augment: CropFlip | PhotoCrop) -> str:
+    """The call that makes it; without a policy as it was written before there were any, so that old runs resume."""
+    values = {f.name: getattr(augment, f.name) for f in fields(augment)}
+    given = [f"{name}={value!r}" for name, value in values.items() if (name, value) != ("policy", None)]
+    return f"{type(augment).__name__}({', '.join(given)})"
+
+
+def _require_policy(policy: object) -> None:
+    if policy is not None and not isinstance(policy, Policy):
+        raise UsageError(f"policy is {policy!r}; AutoAugment(), RandAugment(), TrivialAugment() or None is accepted.")
 
 
 class Canvas:

@@ -43,6 +43,8 @@ class MixingCollate:
     ) -> None:
         if seed < 0:
             raise UsageError(f"seed={seed!r} must be 0 or more.")
+        if mixing.hidden_layers:
+            raise UsageError(f"{mixing} mixes in a network, and a loader has none: use a Mixer in the training loop.")
         self.mixing, self.seed, self.num_classes, self.collate = mixing, seed, num_classes, collate
         self._worker_seed: int | None = None
         self._rng = np.random.default_rng(seed)

@@ -42,6 +42,11 @@ class Cutout(Mixing):
         check_prob(self.prob)
         check_choice("scope", self.scope, Scope)
 
+    @property
+    def mixes_labels(self) -> bool:
+        """Never."""
+        return False
+
     def draw(
         self, shape: Sequence[int], rng: Rng | None, *, on: ArrayLike | None = None, box: ArrayLike | None = None
     ) -> Plan:

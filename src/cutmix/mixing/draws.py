@@ -5,6 +5,7 @@ Legend: B = images of a batch, H = height, W = width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -47,12 +48,39 @@ class Draws:
             raise UsageError(f"A share (lambda) is a number from 0 to 1, or (B,) of them, not {given!r}.")
         return share if share.ndim else np.full(shape, share)
 
+    def uniform(self, low: float, high: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Evenly from ``low`` to ``high``."""
+        return np.asarray(self._source.uniform(low, high, shape))
+
     def pixel(self, size_HW: tuple[int, int], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and columns, uniformly over the image. The rows are drawn first."""
         rng = self._source
         integers = rng.integers if isinstance(rng, np.random.Generator) else rng.randint
         rows, columns = (np.asarray(integers(length, size=shape)) for length in size_HW)
         return rows, columns
+
+    def gaussian_pixel(
+        self, size_HW: tuple[int, int], shape: tuple[int, ...], sigma: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns from a Gaussian around the middle, ``sigma`` sides wide, clipped to the image."""
+        rows, columns = (
+            np.clip(np.floor(length * (0.5 + sigma * self.normal(shape))), 0, length - 1).astype(np.int64)
+            for length in size_HW
+        )
+        return rows, columns
+
+    def normal(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """From the Gaussian of mean 0 and deviation 1."""
+        return np.asarray(self._source.standard_normal(shape))
+
+    def choice(self, weights: Sequence[float]) -> int:
+        """Which of several, with a probability in proportion to its weight."""
+        bounds = np.cumsum(weights)
+        return int(np.searchsorted(bounds[:-1], bounds[-1] * self._source.random(), side="right"))
+
+    def seed(self) -> int:
+        """Where another generator starts, for what is drawn later."""
+        return int(self._source.bytes(8).hex(), 16)
 
     def partners(self, batch_size: int, given: ArrayLike | None = None) -> NDArray[np.int64]:
         """The partner of each image, (B,): a permutation of the batch."""

@@ -29,7 +29,38 @@ class Mixing(ABC):
     - ``scope``: "per_batch" draws one gate, one lambda and one box for the batch, as the paper does; "per_sample" draws
       them for each image. The partners are one permutation of the batch either way, and an image that its gate leaves
       out is its own partner.
+
+    A method that is made of others says so by ``parts``, and the rest follows.
     """
+
+    @property
+    def parts(self) -> tuple[Mixing, ...]:
+        """The methods that this one is made of; of most, none."""
+        return ()
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether an image may show its partner. If not, its label stays whole."""
+        return any(part.mixes_labels for part in self.parts) if self.parts else True
+
+    @property
+    def hidden_layers(self) -> tuple[int | str, ...]:
+        """The layers of a network in which something may be mixed; of a method that mixes images, none."""
+        return tuple(dict.fromkeys(layer for part in self.parts for layer in part.hidden_layers))
+
+    def at(self, progress: float, shared: Rng | None = None) -> Mixing:
+        """This method as it is at one moment of a run. Most are the same from the start to the end.
+
+        Args:
+            progress: the part of the run that is done, in [0, 1).
+            shared: a generator that is in the same state in all processes of the run, for what they must draw alike
+                (``same_layer`` of :class:`Hidden`). None if there is one process.
+
+        Raises:
+            UsageError: ``progress`` is outside of [0, 1).
+        """
+        check_progress(progress)
+        return self
 
     @abstractmethod
     def draw(self, shape: Sequence[int], rng: Rng | None) -> Plan:
@@ -61,14 +92,45 @@ class Mixing(ABC):
             The mixed images, in the type, the layout and on the device that they came in, and their targets.
 
         Raises:
-            UsageError: the images or the labels are not as above, or there is no generator.
+            UsageError: the images or the labels are not as above, there is no generator, or the method needs a network
+                (:class:`Mixer`).
         """
         if images_BCHW.ndim != 4 or not images_BCHW.numel():
             raise UsageError(f"Images must be a batch (B, C, H, W), not of shape {tuple(images_BCHW.shape)}.")
         labels = check_labels(labels, len(images_BCHW))
         plan = self.draw(images_BCHW.shape, rng, **given)
+        if self.hidden_layers:
+            raise UsageError(
+                f"{self} mixes in a network, and needs one: Mixer(mixing, model).mix(images, labels, rng)."
+            )
         target = plan.targets(labels)
         return plan.apply(images_BCHW, inplace=inplace), target
+
+    def with_masks(
+        self, images_BCHW: Tensor, masks: Tensor, rng: Rng | None, *, inplace: bool = False, **given: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Mix a batch and its segmentation masks alike.
+
+        Args:
+            images_BCHW: this, ``rng``, ``inplace`` and ``given`` as for a call of the method.
+            masks: (B, H, W) whole numbers, or (B, K, H, W) with a part for each class; see :meth:`Plan.apply_to_masks`.
+
+        Returns:
+            The mixed images and the mixed masks.
+
+        Raises:
+            UsageError: as for a call of the method; or the masks do not fit the images, or cannot be mixed so.
+        """
+        if masks.ndim < 3 or (masks.shape[0], *masks.shape[-2:]) != (len(images_BCHW), *images_BCHW.shape[-2:]):
+            raise UsageError(
+                f"Masks must be (B, H, W) or (B, K, H, W) for images of {tuple(images_BCHW.shape)}, "
+                f"not {tuple(masks.shape)}."
+            )
+        plan = self.draw(images_BCHW.shape, rng, **given)
+        if self.hidden_layers:
+            raise UsageError(f"{self} mixes in a network: the masks of its images cannot follow.")
+        masks = plan.apply_to_masks(masks, inplace=inplace)  # first: if they cannot be mixed, the images are left alone
+        return plan.apply(images_BCHW, inplace=inplace), masks
 
 
 def draw_shape(scope: Scope, shape: Sequence[int]) -> tuple[int, ...]:
@@ -97,6 +159,23 @@ def check_prob(prob: float) -> None:
     """Refuse what is no probability."""
     if not 0 <= prob <= 1:
         raise UsageError(f"prob={prob!r} must be from 0 to 1.")
+
+
+def check_progress(progress: float) -> None:
+    """Refuse what is no moment of a run."""
+    if not 0 <= progress < 1:
+        raise UsageError(f"progress={progress!r} must be from 0 up to, but not, 1: the part of the run that is done.")
+
+
+def check_mixings(mixings: Sequence[Mixing]) -> tuple[Mixing, ...]:
+    """The methods as a tuple; refuse what is none."""
+    methods = (mixings,) if isinstance(mixings, Mixing) else tuple(mixings)
+    if not methods:
+        raise UsageError("mixings=() must name a method at least.")
+    for method in methods:
+        if not isinstance(method, Mixing):
+            raise UsageError(f"{method!r} must be a mixing method, such as CutMix(alpha=1.0).")
+    return methods
 
 
 def check_choice(name: str, value: str, choices: object) -> None:

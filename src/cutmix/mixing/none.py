@@ -14,6 +14,11 @@ from cutmix.mixing.plans import Keep
 class NoMixing(Mixing):
     """Keeps every batch as it is, and draws nothing."""
 
+    @property
+    def mixes_labels(self) -> bool:
+        """Never."""
+        return False
+
     def draw(self, shape: Sequence[int], rng: Rng | None) -> Keep:
         """A plan that keeps the batch."""
         return Keep()

@@ -40,6 +40,48 @@ def paste(images: Tensor, box: Box, partners: NDArray[np.int64], *, inplace: boo
     return mixed
 
 
+def paste_cells(
+    images: Tensor,
+    box: Box,
+    partners: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    *,
+    inplace: bool,
+) -> Tensor:
+    """Each image with the box taken from chosen rows and columns of its partner.
+
+    For each row of the image ``rows`` says which one of the partner it shows, (H,) for all or (B, H); so ``columns``.
+    """
+    order, rows_H, columns_W = (on_device(index, images.device) for index in (partners, rows, columns))
+    if box.shared:
+        mixed = images if inplace else images.clone()
+        found = images.index_select(-2, rows_H[box.top : box.bottom])
+        found = found.index_select(-1, columns_W[box.left : box.right])
+        _shared_window(mixed, box).copy_(found.index_select(0, order))
+        return mixed
+    planes = images.reshape(len(images), -1, *images.shape[-2:])
+    others = planes[order[:, None, None], :, rows_H[:, :, None], columns_W[:, None, :]].movedim(-1, 1)
+    return _select(~_inside(box, images), images, others.reshape(images.shape), inplace)
+
+
+def through(images: Tensor, keep: NDArray[np.bool_], partners: NDArray[np.int64], *, inplace: bool) -> Tensor:
+    """Each image where ``keep``, (H, W) or (B, H, W), is true, and its partner elsewhere."""
+    mask = on_device(keep, images.device)
+    if mask.ndim == 3:
+        mask = mask.view(len(mask), *[1] * (images.ndim - 3), *mask.shape[1:])
+    return _select(mask, images, _take(images, on_device(partners, images.device)), inplace)
+
+
+def _select(keep: Tensor, images: Tensor, others: Tensor, inplace: bool) -> Tensor:
+    if inplace:
+        return images.copy_(torch.where(keep, images, others))
+    mixed = torch.where(keep, images, others)
+    if images.is_contiguous() or images.ndim != 4:
+        return mixed.contiguous()
+    return mixed.contiguous(memory_format=torch.channels_last)
+
+
 def erase(images: Tensor, box: Box, fill: float, *, inplace: bool) -> Tensor:
     """Each image with the box filled."""
     mixed = images if inplace else images.clone()

@@ -26,7 +26,8 @@ class MixedTarget:
     Args:
         labels: the images' own labels: (B,) int64, or (B, K) floats.
         partner_labels: the labels of their partners, in the same form.
-        share: (B,) float32 in [0, 1]; the part of each image that the FIRST label keeps.
+        share: (B,) float32 in [0, 1]; the part of each image that the FIRST label keeps, or the weight that a method
+            gives it in place of that (``OneHotCutMix``).
     """
 
     labels: Tensor

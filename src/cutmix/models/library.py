@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlparse
 
 import torch
@@ -16,6 +16,8 @@ from cutmix.errors import CutmixError, UsageError, nearest
 logger = logging.getLogger(__name__)
 
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
+
+Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 def list_torchvision() -> list[str]:
@@ -67,6 +69,21 @@ def torchvision_model(
         _replace_head(model, trained, num_classes)
         _log_new_head(f"torchvision.{name}", trained, num_classes)
     return model
+
+
+def torchvision_normalisation(name: str, weights: str) -> Normalisation:
+    """Mean and standard deviation of each channel, in units where a pixel lies in [0, 1], that ``weights`` expect."""
+    preset = _torchvision_weights(name, weights).transforms()
+    return tuple(preset.mean), tuple(preset.std)
+
+
+def torchvision_kwargs(name: str, weights: str) -> dict[str, Any]:
+    """What ``weights`` change of torchvision's network: with these arguments it is the same without the weights."""
+    if name in _WITH_AUXILIARY_HEADS:
+        return {"transform_input": True}
+    if name.startswith("vit_"):
+        return {"image_size": _torchvision_weights(name, weights).meta["min_size"][0]}
+    return {}
 
 
 def _torchvision_weights(name: str, weights: str) -> Any:
@@ -178,6 +195,12 @@ def timm_model(name: str, num_classes: int | None = None, pretrained: bool = Fal
     if pretrained and num_classes not in (None, trained):
         _log_new_head(f"timm.{name}", trained, num_classes)
     return model
+
+
+def timm_normalisation(name: str) -> Normalisation:
+    """Mean and standard deviation of each channel, in units where a pixel lies in [0, 1], that the weights expect."""
+    noted = _timm().get_pretrained_cfg(name)
+    return tuple(noted.mean), tuple(noted.std)
 
 
 def _made_by_timm(name: str, num_classes: int | None, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from cutmix.data import Data
     from cutmix.mixing import Mixing
+    from cutmix.models import Regularizer
+    from cutmix.models.library import Normalisation
     from cutmix.training.schedules import Schedule
 
 LIBRARIES = ("torchvision", "timm")
@@ -35,7 +37,9 @@ class Parts:
 
 
 def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Parts:
-    """Load the data and make the network, the mixing, the schedule and the augmentation of ``recipe``.
+    """Load the data and make the network with its layer noise, the mixing, the schedule and the augmentation.
+
+    A network that starts from trained weights gets images that are normalised as these were trained.
 
     Args:
         data_root: where data sets lie; None for ``CUTMIX_DATA`` or the user's cache.
@@ -48,6 +52,7 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
     # What is only a matter of spelling is checked before any data is read.
     mixing = make_mixing(recipe.mixing)
     schedule = construct(parse_call(recipe.schedule), names.schedules(), "schedule")
+    regularizer = make_regularizer(recipe.regularizer)
     if recipe.model != AUTO:
         model_constructor(parse_call(recipe.model))
     augment = None if recipe.augment == AUTO else make_augment(recipe.augment)
@@ -61,12 +66,21 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
     augment = augment or default_augment(data)
     call = model_call(recipe.model, num_classes=data.num_classes, image_size=data.image_size)
     model = seeded_model(call, recipe.seed)
+    if expected := pretrained_normalisation(call):
+        data = replace(data, mean=expected[0], std=expected[1])
     if recipe.init != AUTO:
         from cutmix.models.checkpoints import load_weights, read_weights
 
-        load_weights(model, read_weights(Path(recipe.init)), source=recipe.init)
+        weights = read_weights(Path(recipe.init))
+        load_weights(model, weights, source=recipe.init)
+        if "mean" in weights.cutmix:
+            data = replace(data, mean=tuple(weights.cutmix["mean"]), std=tuple(weights.cutmix["std"]))
+    from cutmix.models import regularize
+
+    regularize(model, regularizer)  # which draws nothing: the initial weights are those of the baseline
     complete = recipe.but(
         mixing=repr(mixing),
+        regularizer=repr(regularizer),
         schedule=repr(schedule),
         augment=repr(augment),
         model=str(call),
@@ -80,9 +94,16 @@ def make_mixing(text: str) -> Mixing:
     return construct(parse_call(text), names.mixings(), "mixing")
 
 
+def make_regularizer(text: str) -> Regularizer:
+    """The layer regularizer that a constructor call describes."""
+    return construct(parse_call(text), names.regularizers(), "regularizer")
+
+
 def make_augment(text: str) -> Any:
     """The augmentation that a constructor call describes."""
-    return construct(parse_call(text), names.augments(), "augmentation")
+    call = parse_call(text)
+    find(call.name, names.augments(), "augmentation")  # a policy is a part of one, not one by itself
+    return construct(call, {**names.augments(), **names.policies()}, "augmentation")
 
 
 def model_call(text: str, *, num_classes: int, image_size: int) -> Call:
@@ -129,16 +150,52 @@ def model_constructor(call: Call) -> Callable[..., nn.Module]:
 
     A name that is no network of ours is looked for in torchvision.
     """
+    library, name = _library_name(call)
+    return _library_constructor(library, name) if library else find(name, names.networks(), "network")
+
+
+def _library_name(call: Call) -> tuple[str, str]:
+    """The library that has the network, empty for this package, and the network's name there."""
     library, _, rest = call.name.partition(".")
     if rest and library in LIBRARIES:
-        return _library_constructor(library, rest)
-    ours = names.networks()
-    if call.name.casefold() not in {name.casefold() for name in ours}:
+        return library, rest
+    if call.name.casefold() not in {name.casefold() for name in names.networks()}:
         from cutmix.models.library import list_torchvision
 
         if call.name in list_torchvision():
-            return _library_constructor("torchvision", call.name)
-    return find(call.name, ours, "network")
+            return "torchvision", call.name
+    return "", call.name
+
+
+def _trained_weights(call: Call) -> Any:
+    """The trained weights that the call asks of a library; None where it asks for none."""
+    accepted = inspect.signature(model_constructor(call)).parameters
+    given = {**dict(zip(accepted, call.args)), **call.kwargs}
+    return given.get("pretrained" if _library_name(call)[0] == "timm" else "weights") or None
+
+
+def pretrained_normalisation(call: Call) -> Normalisation | None:
+    """Mean and standard deviation that a network's trained weights expect; None for an untrained network."""
+    library, name = _library_name(call)
+    weights = _trained_weights(call) if library else None
+    if weights is None:
+        return None
+    from cutmix.models.library import timm_normalisation, torchvision_normalisation
+
+    return timm_normalisation(name) if library == "timm" else torchvision_normalisation(name, weights)
+
+
+def without_pretrained(call: Call) -> Call:
+    """The same network without a library's trained weights, which others will replace: nothing is downloaded."""
+    library, name = _library_name(call)
+    weights = _trained_weights(call) if library else None
+    if weights is None:
+        return call
+    from cutmix.models.library import torchvision_kwargs
+
+    kept = {key: value for key, value in call.kwargs.items() if key not in ("weights", "pretrained")}
+    shape = torchvision_kwargs(name, weights) if library == "torchvision" else {}
+    return Call(call.name, call.args[:1], {**kept, **shape})  # a second argument is the weights
 
 
 def _library_constructor(library: str, name: str) -> Callable[..., nn.Module]:

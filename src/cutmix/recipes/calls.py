@@ -31,11 +31,15 @@ class Call:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
     return str(value) if isinstance(value, Call) else repr(value)
 
 
 def parse_call(text: str) -> Call:
-    """Parse ``Name``, ``Name(...)`` or ``library.name(...)`` whose arguments are plain values or further calls.
+    """Parse ``Name``, ``Name(...)`` or ``library.name(...)``.
+
+    Arguments are plain values, further calls, or tuples of these; a list is read as a tuple.
 
     Raises:
         UsageError: the text is anything else.
@@ -74,6 +78,8 @@ def _dotted(node: ast.expr) -> str:
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call):
         return _call(node)
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_value(part) for part in node.elts)
     try:
         return ast.literal_eval(node)
     except ValueError as error:
@@ -103,6 +109,8 @@ def construct(call: Call, known: Mapping[str, Callable[..., Any]], kind: str) ->
     constructor = find(call.name, known, kind)
 
     def made(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(made(part) for part in value)
         return construct(value, known, kind) if isinstance(value, Call) else value
 
     args = [made(value) for value in call.args]

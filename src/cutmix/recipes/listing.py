@@ -9,7 +9,7 @@ from cutmix.recipes import names
 
 
 def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -> list[tuple[str, str]]:
-    """The (name, description) pairs of ``what``: recipes, transfers, methods, models or data.
+    """The (name, description) pairs of ``what``: recipes, transfers, methods, regularizers, models or data.
 
     Args:
         libraries: for models, also torchvision's and, where it is installed, timm's.
@@ -19,9 +19,9 @@ def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -
     if what == "transfers":
         tasks = [(signature(cls), first_line(cls)) for cls in names.tasks().values()]
         return tasks + [(name, first_line(function)) for name, function in names.transfers().items()]
-    if what == "methods":
-        methods = [(name, cls) for name, cls in names.mixings().items() if name == cls.__name__]
-        return [(signature(cls), first_line(cls)) for _, cls in methods]
+    if what in ("methods", "regularizers"):
+        known = names.mixings() if what == "methods" else names.regularizers()
+        return [(signature(cls), first_line(cls)) for name, cls in known.items() if name == cls.__name__]
     if what == "models":
         found = [(signature(cls), first_line(cls)) for cls in names.networks().values()]
         return found + (library_models() if libraries else [("torchvision.NAME, timm.NAME", "cutmix list models")])

@@ -48,6 +48,13 @@ def networks() -> dict[str, type[Any]]:
     return {name: cls for name, cls in classes.items() if "num_classes" in inspect.signature(cls).parameters}
 
 
+def regularizers() -> dict[str, type[Any]]:
+    """The layer regularizers, by class name; ``none`` stands for ``NoRegularizer``."""
+    from cutmix.models import NoRegularizer, Regularizer
+
+    return {**_own_classes("cutmix.models", Regularizer), "none": NoRegularizer}
+
+
 def schedules() -> dict[str, type[Any]]:
     """The learning-rate schedules, by class name."""
     from cutmix.training import schedules as module
@@ -66,14 +73,22 @@ def augments() -> dict[str, type[Any]]:
     return {cls.__name__: cls for cls in get_args(Augment)}
 
 
+def policies() -> dict[str, type[Any]]:
+    """The policies that an augmentation may have, by class name."""
+    from cutmix.data import Policy
+
+    return _own_classes("cutmix.data", Policy)
+
+
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The recipes, by ``file.function``: functions of this package that return a recipe and need no argument."""
-    return _returning("Recipe")
+    return {name: function for module in modules("cutmix.recipes") for name, function in recipes_of(module).items()}
 
 
 def transfers() -> dict[str, Callable[[], TransferRecipe]]:
     """The recipes of transfers, by ``file.function``."""
-    return _returning("TransferRecipe")
+    every = [recipes_of(module, "TransferRecipe") for module in modules("cutmix.recipes")]
+    return {name: function for found in every for name, function in found.items()}
 
 
 def tasks() -> dict[str, type[Any]]:
@@ -83,12 +98,13 @@ def tasks() -> dict[str, type[Any]]:
     return _own_classes("cutmix.transfer", Task)
 
 
-def _returning(kind: str) -> dict[str, Callable[[], Any]]:
+def recipes_of(module: ModuleType, kind: str = "Recipe") -> dict[str, Callable[[], Any]]:
+    """The recipes of one file, by ``file.function``, in the order in which they are written."""
     return {
-        f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
-        for module in modules("cutmix.recipes")
-        for name, function in inspect.getmembers(module, inspect.isfunction)
-        if function.__module__ == module.__name__
+        f"{module.__name__.rpartition('.')[2]}.{name}": function
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
         and function.__annotations__.get("return") == kind
         and not inspect.signature(function).parameters
         and not name.startswith("_")

@@ -8,8 +8,8 @@ from cutmix.recipes.recipe import Recipe
 def photos() -> Recipe:
     """Own photos, from scratch: ResNet-18 at 224 px (ResNet-20 for small images), CutMix in half of the batches.
 
-    Settings are ours: small batches and a cosine with a warm-up, since such folders are small. With
-    few photos pretrained weights are the usual start: ``--model "torchvision.resnet18(weights='DEFAULT')" --lr 0.01``.
+    Settings are ours: small batches and a cosine with a warm-up, since such folders are small. It needs no download;
+    with few photos trained weights are the better start: ``strong.photos_finetune`` and its neighbours.
     """
     return Recipe(
         data="folder:photos",

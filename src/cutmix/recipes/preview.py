@@ -47,7 +47,7 @@ def preview(
     batch = next(batches.epoch(0))
     rows = []
     for text in mixings or ("NoMixing", "MixUp", f"Cutout(size={loaded.image_size // 2})", "CutMix"):
-        method = make_mixing(text)
+        method = make_mixing(text).at(0.5)  # as it is in the middle of a run
         mixed, target = method(batch.images_BCHW, batch.labels_B, np.random.default_rng([seed, 1]))
         captions = share_captions(
             target.labels.tolist(), target.partner_labels.tolist(), target.share.tolist(), loaded.classes

@@ -43,7 +43,14 @@ class Recipe(WrittenSettings):
         AUTO, "network, e.g. 'ResNet(depth=20, bottleneck=False)', torchvision.resnet18, timm.resnet50"
     )
     mixing: str = setting("NoMixing()", "mixing, e.g. 'CutMix(alpha=1.0, prob=0.5)', MixUp, Cutout, NoMixing")
-    augment: str = setting(AUTO, "augmentation, e.g. 'CropFlip(padding=4)', 'PhotoCrop(size=224)', NoAugment")
+    regularizer: str = setting(
+        "NoRegularizer()", "layer noise, e.g. 'ShakeDrop(last=0.5)', DropBlock, StochasticDepth, NoRegularizer"
+    )
+    augment: str = setting(
+        AUTO,
+        "augmentation, e.g. 'CropFlip(padding=4)', 'PhotoCrop(size=224, policy=RandAugment())', NoAugment; "
+        "policies: AutoAugment(policy='imagenet'), RandAugment(num_ops=2, magnitude=9), TrivialAugment()",
+    )
     image_size: int = setting(0, "side of the network's input in pixels; 0 = the data's own")
     train_images: int = setting(0, "train on so many images, drawn evenly over the classes; 0 = all")
     init: str = setting(AUTO, "checkpoint whose weights to start from")

@@ -24,11 +24,13 @@ def train(
     tensorboard: bool = False,
     display: Display | None = None,
     command: str = "",
+    runs_at_once: int = 1,
 ) -> dict[str, Any]:
     """Train by ``recipe`` in the folder ``runs/name``; returns the run's result, as ``result.json`` holds it.
 
     Args:
-        name: the run's folder; empty for one made of data, network, mixing and seed, with a number if it is taken.
+        name: the run's folder; empty for one made of data, network, mixing, layer noise and seed, with a number if
+            it is taken.
         data_root: where data sets lie; None for ``CUTMIX_DATA`` or the user's cache.
         resume: go on with the run in that folder.
         workers: processes that decode photos; None chooses.
@@ -36,6 +38,7 @@ def train(
         checkpoint_steps: also keep the state every so many steps within an epoch.
         tensorboard: also write TensorBoard events.
         command: how the run was started, for its result.
+        runs_at_once: how many runs share the machine, for its result.
 
     Raises:
         UsageError: a setting that is not possible, or a folder that holds another run.
@@ -66,7 +69,9 @@ def train(
         display=shown,
         tensorboard=tensorboard,
         command=command,
+        defaults=Recipe().as_dict(),
         processes=accelerator.num_processes,
+        runs_at_once=runs_at_once,
     )
     shown.introduce(
         introduction(parts, folder[0], str(accelerator.device), accelerator.num_processes), parts.model, arch
@@ -102,6 +107,7 @@ def introduction(parts: Any, folder: Path, device: str, processes: int) -> str:
         f"{data.num_classes} classes, {data.image_size} px" + (f" ({data.note})" if data.note else ""),
         f"network  {recipe.model}: {weights:,} parameters",
         f"mixing   {recipe.mixing}",
+        f"layers   {recipe.regularizer}",
         f"augment  {recipe.augment}",
         f"device   {device}" + (f", {processes} processes" if processes > 1 else ""),
     ]
@@ -109,9 +115,10 @@ def introduction(parts: Any, folder: Path, device: str, processes: int) -> str:
 
 
 def free_name(recipe: Recipe, runs: Path, resume: bool) -> str:
-    """A folder name made of data, network, mixing and seed; with a number behind it if there is such a run already."""
+    """A folder name made of data, network, mixing, layer noise and seed; with a number if there is such a run."""
     parts = [recipe.data.partition(":")[0], Path(recipe.data.partition(":")[2]).name]
-    parts += [short(recipe.model), short(recipe.mixing), f"s{recipe.seed}"]
+    noise = short(recipe.regularizer).removeprefix("noregularizer")
+    parts += [short(recipe.model), short(recipe.mixing), noise, f"s{recipe.seed}"]
     stem = "-".join(part for part in parts if part)
     if resume or not (runs / stem).exists():
         return stem

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cutmix.errors import CutmixError, UsageError
-from cutmix.recipes.build import LIBRARIES, make_model, model_call
+from cutmix.recipes.build import (
+    LIBRARIES,
+    make_model,
+    make_regularizer,
+    model_call,
+    pretrained_normalisation,
+    without_pretrained,
+)
 from cutmix.recipes.calls import parse_call
 
 if TYPE_CHECKING:
@@ -69,6 +76,7 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         if source.partition(".")[0] in LIBRARIES:
             return _pretrained(source)
         raise UsageError(f"there is no checkpoint or run folder {source}")
+    from cutmix.models import regularize
     from cutmix.models.checkpoints import guess_model, load_weights, read_weights
 
     path, weights = _read_run(path, best) if path.is_dir() else (path, read_weights(path))
@@ -78,8 +86,10 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         raise UsageError(f"{path} does not say what network it is for; name it with --model, e.g. 'ResNet(depth=50)'")
     if "classes" in about:
         call = str(model_call(call, num_classes=len(about["classes"]), image_size=about["image_size"]))
-    network = make_model(parse_call(call))
+    network = make_model(without_pretrained(parse_call(call)))
     load_weights(network, weights, source=str(path))
+    # Its layers are a part of what was trained: some scale the residuals in evaluation.
+    regularize(network, make_regularizer(about.get("recipe", {}).get("regularizer", "none")))
     network.eval()
     if "classes" not in about:
         return Trained(network, call, str(path), **_usual_input(network))
@@ -115,8 +125,12 @@ def _read_run(folder: Path, best: bool) -> tuple[Path, Weights]:
 
 
 def _pretrained(source: str) -> Trained:
-    network = make_model(parse_call(source)).eval()
-    return Trained(network, source, source, data="imagenet", **_usual_input(network))
+    call = parse_call(source)
+    network = make_model(call).eval()
+    usual = _usual_input(network)
+    if expected := pretrained_normalisation(call):
+        usual["mean"], usual["std"] = expected
+    return Trained(network, source, source, data="imagenet", **usual)
 
 
 def _usual_input(network: nn.Module) -> dict[str, Any]:

@@ -137,12 +137,13 @@ class Console(Silent):
 
     def epoch(self, record: dict[str, Any], best: dict[str, Any], epochs: int) -> None:
         self._looked = time.monotonic()
-        tested = "test_error_top1" in record
+        tested = ""
+        if "test_error_top1" in record:
+            tested = f"  test top-1 error {record['test_error_top1']:.2f} %  top-5 {record['test_error_top5']:.2f} %"
         self.say(
             f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}  lr {record['lr']:.4g}"
             f"  train loss {record['train_loss']:.4f} error {record['train_error']:.2f} % (mixed labels)"
-            + f"  test top-1 error {record['test_error_top1']:.2f} %  top-5 {record['test_error_top5']:.2f} %" * tested
-            + f"  {record['images_per_second']:.0f} images/s"
+            f"{tested}  {record['images_per_second']:.0f} images/s"
         )
 
     def say(self, text: str) -> None:

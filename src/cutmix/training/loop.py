@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from cutmix.data import Batch, Data, TestBatches, TrainBatches, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
-from cutmix.mixing import Mixing, mixed_cross_entropy
+from cutmix.mixing import Mixer, Mixing, mixed_cross_entropy
+from cutmix.models.regularizer import set_progress
 from cutmix.training.display import BatchTested, Display, Silent, StepInfo
 from cutmix.training.interrupt import Interrupted, StopSignals
 from cutmix.training.measure import Errors, errors_from, mixed_hits, test_errors
@@ -39,7 +40,10 @@ class Keeper(Protocol):
         """Load the last good state, if there is one to resume."""
 
     def first_batch(self, images_BCHW: Any, target: Any) -> None:
-        """Show the first batch of the run, as the network gets it: mixed images and their :class:`MixedTarget`."""
+        """Show the first batch of the run, or its first part, as the network gets it: images and their target.
+
+        In classification the target is a :class:`MixedTarget`; the images are not mixed where a hidden layer is.
+        """
 
     def save(self, state: State, accelerator: Accelerator) -> None:
         """Keep the state. Every process calls it."""
@@ -118,7 +122,7 @@ def fit(
         workers=workers,
         checkpoint_steps=checkpoint_steps,
     )
-    with StopSignals() as signals, torch.random.fork_rng(devices=devices):
+    with StopSignals() as signals, torch.random.fork_rng(devices=devices), fitting.mixer:
         return fitting.run(signals)
 
 
@@ -151,14 +155,14 @@ class Fit:
     ) -> None:
         if checkpoint_steps < 0:
             raise UsageError(f"checkpoint_steps must not be negative, got {checkpoint_steps}")
-        self.mixing, self.schedule, self.settings = mixing, schedule, settings
+        self.schedule, self.settings = schedule, settings
         self.accelerator, self.keeper, self.display = accelerator, keeper, display
         self.checkpoint_steps = checkpoint_steps
         self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.on_cpu = accelerator.device.type == "cpu"
         _prepare_process(accelerator, settings)
         self.make_batches(data, augment, workers)
-        self.state = _make_state(model, settings, accelerator, self.layout, self.make_optimizer)
+        self.state, self.mixer = _make_state(model, mixing, settings, accelerator, self.layout, self.make_optimizer)
 
     def make_batches(self, data: Any, augment: Any, workers: int | None) -> None:
         """Set ``train`` and ``test``."""
@@ -276,25 +280,33 @@ class Fit:
         state, accelerator, settings = self.state, self.accelerator, self.settings
         position = (state.epoch, state.step, accelerator.process_index)
         seed_layers(settings.seed, Purpose.LAYERS, *position)
-        rng = stream(settings.seed, Purpose.MIXING, *position)
-        images_BCHW, target = self.mixing(batch.images_BCHW, batch.labels_B, rng, inplace=True)
-        if self.keeper and position == (0, 0, 0):
-            self.keeper.first_batch(images_BCHW, target)
+        progress = (state.epoch + state.step / self.train.steps_per_epoch) / settings.epochs
+        set_progress(state.model, progress)
+        parts = self.mixer.split(
+            batch.images_BCHW,
+            batch.labels_B,
+            stream(settings.seed, Purpose.MIXING, *position),
+            parts=settings.accumulation,
+            inplace=True,
+            progress=progress,
+            shared=stream(settings.seed, Purpose.MIXING, state.epoch, state.step),
+        )
         set_lr(state.optimizer, lr)
         state.optimizer.zero_grad()
-        parts = list(zip(images_BCHW.chunk(settings.accumulation), target.chunk(settings.accumulation)))
         sums = torch.zeros(4, device=accelerator.device)
-        for number, (images, part) in enumerate(parts, 1):
-            last = number == len(parts)
-            with nullcontext() if last else accelerator.no_sync(state.model):
-                logits = self.forward(images)
-                loss = mixed_cross_entropy(logits, part, label_smoothing=settings.label_smoothing)
+        for number, part in enumerate(parts, 1):
+            images = len(part.images)
+            with part, nullcontext() if number == len(parts) else accelerator.no_sync(state.model):
+                logits, target = self.forward(part.images), part.target
+                if self.keeper and position == (0, 0, 0) and number == 1:
+                    self.keeper.first_batch(part.images, target)
+                loss = mixed_cross_entropy(logits, target, label_smoothing=settings.label_smoothing)
                 # The mean over processes of these is the mean over the images of the whole step, however they split.
-                accelerator.backward(loss * (len(images) * accelerator.num_processes / batch.total))
+                accelerator.backward(loss * (images * accelerator.num_processes / batch.total))
             with torch.no_grad():
-                sums[0] += loss.detach() * len(images)
-                sums[1:3] += mixed_hits(logits.detach(), part).sum(0)
-                sums[3] += len(images)
+                sums[0] += loss.detach() * images
+                sums[1:3] += mixed_hits(logits.detach(), target).sum(0)
+                sums[3] += images
         if settings.clip_norm:
             accelerator.clip_grad_norm_(state.model.parameters(), settings.clip_norm)
         state.optimizer.step()
@@ -410,15 +422,17 @@ def _prepare_process(accelerator: Accelerator, settings: Settings) -> None:
 
 def _make_state(
     model: nn.Module,
+    mixing: Mixing,
     settings: Settings,
     accelerator: Accelerator,
     layout: torch.memory_format,
     make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
-) -> State:
+) -> tuple[State, Mixer]:
     model = model.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
     ema = make_ema(model, settings.ema)
     optimizer = make_optimizer(model)
+    mixer = Mixer(mixing, model)  # after the average was copied, and before anything is compiled or wrapped
     if settings.compile:
         model.compile()
     model, optimizer = accelerator.prepare(model, optimizer)
-    return State(model, optimizer, ema)
+    return State(model, optimizer, ema), mixer

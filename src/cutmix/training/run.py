@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from cutmix.data import Data
@@ -55,6 +56,8 @@ class Run:
         tensorboard: bool = False,
         command: str = "",
         processes: int = 1,
+        runs_at_once: int = 1,
+        defaults: dict[str, Any] | None = None,
     ) -> None:
         """Open the folder of a run, new or to be resumed.
 
@@ -64,7 +67,9 @@ class Run:
             main: whether this process is the one that writes.
             tensorboard: also write TensorBoard events (needs the extra).
             command: how the run was started, for its result.
+            defaults: what settings are taken to be that the recipe of a resumed run does not have: it may be older.
             processes: how many train together; each draws for itself, so a run cannot go on with another number.
+            runs_at_once: how many runs share the machine, for the result: their times are no measure of speed.
 
         Raises:
             UsageError: the folder holds a run already and ``resume`` is not set, or holds one of another recipe.
@@ -72,6 +77,7 @@ class Run:
         """
         self.folder, self.recipe, self.data, self.arch = folder, recipe, data, arch
         self.main, self.resuming, self.command, self.processes = main, resume, command, processes
+        self.runs_at_once, self.defaults = runs_at_once, defaults or {}
         self.display = display or Silent()
         self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
         self._drawn = time.monotonic()
@@ -92,7 +98,8 @@ class Run:
                 raise UsageError(
                     f"{self.folder} holds a run already. Add --resume to go on with it, or give this one another name."
                 )
-            _refuse_other_recipe(self.folder, _read_json(kept), self.recipe, self.command_name)
+            before = {**self.defaults, **_read_json(kept)}
+            _refuse_other_recipe(self.folder, before, self.recipe, self.command_name)
         else:
             write_atomically(kept, lambda file: file.write(_json(self.recipe)))
 
@@ -116,7 +123,10 @@ class Run:
         )
 
     def first_batch(self, images_BCHW: Tensor, target: MixedTarget) -> None:
-        """Draw the first mixed batch, each image with its labels and their shares."""
+        """Draw the first mixed batch, each image with its labels and their shares.
+
+        Where a hidden layer is mixed, the images are as they came, and the labels are what the network is taught.
+        """
         from cutmix.pictures import denormalise, mixed_batch_picture, share_captions
 
         shown = slice(0, FIRST_BATCH_IMAGES)
@@ -174,8 +184,12 @@ class Run:
             "test_images": len(self.data.test),
             "train_images": len(self.data.train),
             "seconds": sum(record["seconds"] + record.get("test_seconds", 0.0) for record in state.history),
+            "fingerprint": self.data.fingerprint,
+            "processes": self.processes,
+            "runs_at_once": self.runs_at_once,
             "device": device,
             "version": version,
+            "torch": str(torch.__version__),
             "command": self.command,
         }
         if self.main:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cutmix.errors import UsageError
+from cutmix.mixing import NoMixing
 from cutmix.training.display import Display, Silent
 from cutmix.training.interrupt import StopSignals
 from cutmix.training.loop import Fit, Keeper
@@ -103,7 +104,7 @@ class TransferFit(Fit):
             raise UsageError("label_smoothing is for classification; a transfer has the losses of its task")
         self.task, self.data, self.optimizer = task, data, optimizer
         self.columns = 2 + len(task.losses)
-        super().__init__(model, data, mixing=None, **others)  # type: ignore[arg-type]
+        super().__init__(model, data, mixing=NoMixing(), **others)
         self.state.measure, self.state.larger_is_better = task.measure, True
 
     def make_batches(self, data: Any, augment: Any, workers: int | None) -> None:

@@ -1,0 +1,50 @@
+"""``cutmix compare`` as a user types it, where nothing has to be trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from cutmix.cli import main
+
+
+def test_existing_runs_are_compared(tmp_path, make_comparison, capsys):
+    runs = [str(run) for run in make_comparison(tmp_path / "runs")]
+    assert main(["compare", *runs, "--out", str(tmp_path / "out"), "--baseline", "mixed0"]) == 0
+    out = capsys.readouterr().out
+    assert "difference to CutMix (95 % interval)" in out
+    assert "+3.50 (+1.35 to +5.65)" in out
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_tables_are_updated(tmp_path, make_comparison, capsys):
+    assert main(["compare", str(tmp_path / "runs"), "--out", str(tmp_path)]) == 2  # a name that is no recipe
+    make_comparison(tmp_path / "runs")
+    assert main(["compare", str(tmp_path / "runs"), "--out", str(tmp_path)]) == 0
+    document = tmp_path / "a.md"
+    document.write_text("<!-- table: results.jsonl -->\n<!-- end of table -->\n")
+    capsys.readouterr()
+    for said in ("changed", "as it was"):
+        assert main(["compare", "--update", str(document)]) == 0
+        assert capsys.readouterr().out == f"{document}: {said}\n"
+    assert "| CutMix | 3 |" in document.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ([], "say what to compare"),
+        (["RUNS", "small.digits"], "small.digits is no folder"),
+        (["RUNS", "--seeds", "3"], "--seeds is for recipes that are to be run"),
+        (["RUNS", "--lr", "0.1"], "--lr is for recipes that are to be run"),
+        (["RUNS", "--baseline", "CutMx"], "no group of runs is called 'CutMx'. Did you mean 'CutMix'?"),
+        (["--update", "x.md", "--seeds", "3"], "runs or compares nothing else"),
+        (["small.digts"], "no recipe is called 'small.digts'"),
+        (["small.digits", "--vary", "mixing.alhpa=1"], "Did you mean 'alpha'?"),
+    ],
+)
+def test_misuse_is_answered(tmp_path, make_comparison, capsys, words, answer):
+    make_comparison(tmp_path / "runs")
+    words = [str(tmp_path / "runs") if word == "RUNS" else word for word in words]
+    assert main(["compare", *words, "--out", str(tmp_path / "out")]) == 2
+    assert answer in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
