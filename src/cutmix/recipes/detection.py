@@ -97,15 +97,15 @@ def small_ssd() -> TransferRecipe:
 def small_faster_rcnn() -> TransferRecipe:
     """A few hundred own pictures, Faster R-CNN (C4) at 192 px on two cores; settings are ours."""
     return TransferRecipe(
-        task="FasterRCNN(form='c4', size=192, max_size=320, norm='trained', frozen=0, roi_batch=64, "
-        "proposals=(200, 100), score=0.01, load_side=320)",
+        task="FasterRCNN(form='c4', size=192, max_size=320, norm='trained', frozen=0, roi_batch=32, pool=4, "
+        "anchors=(16, 40, 80), proposals=(200, 100), score=0.01, load_side=320)",
         data="voc:pictures",
         backbone="timm.tf_efficientnet_lite0",
-        epochs=8,
+        epochs=6,
         batch_size=8,
         lr=0.01,
         schedule="Cosine(warmup=1)",
         nesterov=False,
         clip_norm=10.0,
-        test_every=4,
+        test_every=3,
     )
