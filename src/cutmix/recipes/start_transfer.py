@@ -151,6 +151,7 @@ def transfer(
         tensorboard=tensorboard,
         command=command,
         processes=accelerator.num_processes,
+        defaults=TransferRecipe().as_dict(),
     )
     shown.introduce(_introduction(parts, folder[0], accelerator), parts.model, run.arch)
     state = fit_transfer(
