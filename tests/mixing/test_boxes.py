@@ -1,4 +1,4 @@
-"""Boxes: the official arithmetic, its neighbour that keeps odd sides, areas."""
+"""Objects: the official arithmetic, its neighbour that keeps odd sides, areas."""
 
 from __future__ import annotations
 

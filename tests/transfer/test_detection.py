@@ -46,7 +46,7 @@ class Oracle(nn.Module):
 
 
 def test_a_perfect_detector_has_a_perfect_mean_ap(data, tmp_path):
-    """Boxes come back in the photo's pixels, 64x48, from the network's 64x64."""
+    """Objects come back in the photo's pixels, 64x48, from the network's 64x64."""
     batches = TestPictures(TASK, data.test, 2, Place(CPU, workers=0))
     tested = TASK.test(Oracle(data), batches, data, ALONE, final=True)
     assert tested.measures == pytest.approx({"mean_ap": 100, "mean_ap_voc07": 100, "mean_ap_voc": 100})

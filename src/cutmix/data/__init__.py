@@ -2,10 +2,10 @@
 
 from cutmix.data.autoaugment import AutoAugment
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
-from cutmix.data.boxes import BoxData, Boxes, BoxSplit, load_boxes, make_boxes
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from cutmix.data.objects import BoxData, BoxSplit, Objects, load_boxes, make_boxes
 from cutmix.data.photos import PHOTO_SUFFIXES, PhotoError, read_photo
 from cutmix.data.places import default_root
 from cutmix.data.policy import Policy
@@ -25,12 +25,12 @@ __all__ = [
     "Batch",
     "BoxData",
     "BoxSplit",
-    "Boxes",
     "Check",
     "CropFlip",
     "Data",
     "DataRow",
     "NoAugment",
+    "Objects",
     "PhotoCrop",
     "PhotoError",
     "PhotoSplit",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cutmix.data.boxes import BoxCheck, box_kinds, check_listed, list_boxes
 from cutmix.data.find import load_data, parse_spec
 from cutmix.data.folder import Listing, copies, list_folder, problems
 from cutmix.data.imagenet import list_imagenet
+from cutmix.data.objects import BoxCheck, box_kinds, check_listed, list_boxes
 from cutmix.data.photo_facts import Progress, photo_facts
 from cutmix.data.places import default_root
 from cutmix.data.splits import ArraySplit, Data, Split

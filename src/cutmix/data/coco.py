@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cutmix.data.boxes import BoxListing, BoxSplit, make_boxes
+from cutmix.data.objects import BoxListing, BoxSplit, make_boxes
 from cutmix.errors import CutmixError
 
 

@@ -1,4 +1,4 @@
-"""Boxes: what is kept, clipped, left out and counted; data that cannot be used is named before training starts."""
+"""Objects: what is kept, clipped, left out and counted; data that cannot be used is named before training starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from cutmix.cli import main
 from cutmix.data import BoxSplit, load_boxes, make_boxes
-from cutmix.data.boxes import CLIPPED, DEGENERATE, OUTSIDE, BoxListing, check_listed, load_listed, within_picture
+from cutmix.data.objects import CLIPPED, DEGENERATE, OUTSIDE, BoxListing, check_listed, load_listed, within_picture
 from cutmix.errors import CutmixError, UsageError
 
 

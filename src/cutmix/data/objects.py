@@ -26,7 +26,7 @@ TOLERANCE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
+class Objects:
     """The objects of one picture.
 
     ``xyxy_M4`` float32, ``labels_M`` int64 (from 0), ``difficult_M`` bool: objects that are neither trained on nor
@@ -40,16 +40,16 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.labels_M)
 
-    def where(self, keep_M: np.ndarray) -> Boxes:
+    def where(self, keep_M: np.ndarray) -> Objects:
         """The objects at which ``keep_M`` is true."""
-        return Boxes(self.xyxy_M4[keep_M], self.labels_M[keep_M], self.difficult_M[keep_M])
+        return Objects(self.xyxy_M4[keep_M], self.labels_M[keep_M], self.difficult_M[keep_M])
 
 
 def make_boxes(
     xyxy: Sequence[Sequence[float]], labels: Sequence[int], difficult: Sequence[bool] | None = None
-) -> Boxes:
-    """:class:`Boxes` of plain numbers; ``difficult`` is nowhere unless given."""
-    return Boxes(
+) -> Objects:
+    """:class:`Objects` of plain numbers; ``difficult`` is nowhere unless given."""
+    return Objects(
         np.asarray(xyxy, np.float32).reshape(-1, 4),
         np.asarray(labels, np.int64).reshape(-1),
         np.zeros(len(labels), bool) if difficult is None else np.asarray(difficult, bool).reshape(-1),
@@ -61,7 +61,7 @@ class BoxSplit:
     """Picture files, and the objects in each."""
 
     paths: tuple[Path, ...]
-    boxes: tuple[Boxes, ...]
+    boxes: tuple[Objects, ...]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -152,7 +152,7 @@ DEGENERATE, OUTSIDE, CLIPPED = (
 UNTRAINABLE = "training pictures without an object to train on left out"
 
 
-def within_picture(boxes: Boxes, width: int, height: int, counts: Counter[str]) -> Boxes:
+def within_picture(boxes: Objects, width: int, height: int, counts: Counter[str]) -> Objects:
     """The boxes that have an area within the picture, clipped to it; what was done is added to ``counts``."""
     size_4 = np.array([width, height, width, height], np.float32)
     x1, y1, x2, y2 = boxes.xyxy_M4.T
@@ -164,7 +164,7 @@ def within_picture(boxes: Boxes, width: int, height: int, counts: Counter[str]) 
     counts[DEGENERATE] += int(flat_M.sum())
     counts[OUTSIDE] += int(outside_M.sum())
     counts[CLIPPED] += int((kept_M & beyond_M).sum())
-    return Boxes(clipped_M4, boxes.labels_M, boxes.difficult_M).where(kept_M)
+    return Objects(clipped_M4, boxes.labels_M, boxes.difficult_M).where(kept_M)
 
 
 def mended(listing: BoxListing, facts: Sequence[PhotoFact]) -> tuple[BoxSplit, BoxSplit, Mended]:
@@ -254,7 +254,7 @@ class BoxCheck:
     pictures: tuple[int, int]
     """Train and test pictures, before any is left out."""
     train_counts: tuple[int, ...]
-    """Objects of each class, difficult ones and those left out not counted."""
+    """Boxes of each class, difficult ones and those left out not counted."""
     test_counts: tuple[int, ...]
     problems: tuple[tuple[Path, str], ...] = ()
     copies: tuple[tuple[Path, Path], ...] = ()
