@@ -20,6 +20,7 @@ COMMANDS = (
     "predict",
     "look",
     "boxes",
+    "transfer",
     "preview",
     "report",
     "list",

@@ -19,13 +19,13 @@ import atexit
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from cutmix.recipes.own import photos
-from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.recipe import Recipe, WrittenSettings
 
 DEFAULT_MIXING = "CutMix(alpha=1.0, prob=0.5)"
 FIRST = ("data", "model", "mixing", "regularizer", "augment", "image_size", "init")  # what most users look for
@@ -50,13 +50,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_arguments(parser.add_argument_group("the recipe (these change RECIPE where both are given)"))
 
 
-def add_recipe_arguments(group: Any, without: Sequence[str] = ()) -> None:
+def add_recipe_arguments(
+    group: Any,
+    without: Sequence[str] = (),
+    *,
+    recipe: type[WrittenSettings] = Recipe,
+    first: Sequence[str] = FIRST,
+    defaults: Mapping[str, str] = DEFAULTS,
+) -> None:
     """A flag for each setting of a recipe but those in ``without``; those not given are None."""
-    for f in sorted(fields(Recipe), key=lambda f: f.name not in FIRST):
+    for f in sorted(fields(recipe), key=lambda f: f.name not in first):
         if f.name in without:
             continue
         flag = "--" + f.name.replace("_", "-")
-        default = DEFAULTS.get(f.name, f.default)
+        default = defaults.get(f.name, f.default)
         help_text = f"{f.metadata['help']} (default: {default})".replace("%", "%%")
         if isinstance(f.default, bool):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=help_text)

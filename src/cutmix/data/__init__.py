@@ -6,6 +6,7 @@ from cutmix.data.boxes import Boxes
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from cutmix.data.objects import BoxData, BoxSplit, Objects, load_boxes, make_boxes
 from cutmix.data.photos import PHOTO_SUFFIXES, PhotoError, read_photo
 from cutmix.data.places import default_root
 from cutmix.data.policy import Policy
@@ -32,12 +33,15 @@ __all__ = [
     "Augment",
     "AutoAugment",
     "Batch",
+    "BoxData",
+    "BoxSplit",
     "Boxes",
     "Check",
     "CropFlip",
     "Data",
     "DataRow",
     "NoAugment",
+    "Objects",
     "PhotoCrop",
     "PhotoError",
     "PhotoSplit",
@@ -53,7 +57,9 @@ __all__ = [
     "default_root",
     "default_workers",
     "list_data",
+    "load_boxes",
     "load_data",
+    "make_boxes",
     "prepare_photo",
     "read_photo",
     "test_batches",

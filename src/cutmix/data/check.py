@@ -10,6 +10,7 @@ import numpy as np
 
 from cutmix.data.find import KNOWN, load_data, parse_spec
 from cutmix.data.folder import Listing, copies, list_folder, problems
+from cutmix.data.objects import BoxCheck, box_kinds, check_listed, list_boxes
 from cutmix.data.photo_facts import Progress, photo_facts
 from cutmix.data.places import default_root
 from cutmix.data.splits import ArraySplit, Data, Split
@@ -54,11 +55,15 @@ class Check:
         yield "can be trained on" if self.ok else f"{len(self.problems)} problem(s) keep it from being trained on"
 
 
-def check_data(spec: str, root: Path | None = None, *, seed: int = 0, progress: Progress | None = None) -> Check:
-    """Look over the data set that ``spec`` names, as ``load_data`` takes it; every photo is decoded.
+def check_data(
+    spec: str, root: Path | None = None, *, seed: int = 0, progress: Progress | None = None
+) -> Check | BoxCheck:
+    """Look over the data set that ``spec`` names, as ``load_data`` or ``load_boxes`` takes it; every photo is decoded.
 
     Raises what ``load_data`` raises if the set is missing, or its files cannot even be listed.
     """
+    if spec.partition(":")[0] in box_kinds():
+        return check_listed(list_boxes(spec), progress)
     kind, path = parse_spec(spec)
     if kind == "folder":
         return _check_listing(path.resolve().name, list_folder(path, seed), progress)

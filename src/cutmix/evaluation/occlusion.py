@@ -39,8 +39,8 @@ def centre_box(side: int, size_HW: tuple[int, int]) -> Box:
     """
     if side < 0:
         raise UsageError(f"the side of the hole is {side} pixels; at least 0 are accepted.")
-    middle = (np.int64(size_HW[0] // 2), np.int64(size_HW[1] // 2))
-    return box_around(middle, (np.int64(side), np.int64(side)), size_HW, "exact")
+    middle = (np.asarray(size_HW[0] // 2), np.asarray(size_HW[1] // 2))
+    return box_around(middle, (np.asarray(side), np.asarray(side)), size_HW, "exact")
 
 
 def occlude_centre(images_BCHW: Tensor, side: int, fill: float = 0.0) -> Tensor:

@@ -9,7 +9,7 @@ from cutmix.recipes import names
 
 
 def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -> list[tuple[str, str]]:
-    """The (name, description) pairs of ``what``: recipes, methods, regularizers, models, data or questions.
+    """The (name, description) pairs of ``what``: recipes, transfers, methods, regularizers, models, data or questions.
 
     ``recipes.table`` has the recipes with the paper's numbers.
 
@@ -18,6 +18,9 @@ def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -
     """
     if what == "recipes":
         return [(name, first_line(function)) for name, function in names.recipes().items()]
+    if what == "transfers":
+        tasks = [(signature(cls), first_line(cls)) for cls in names.tasks().values()]
+        return tasks + [(name, first_line(function)) for name, function in names.transfers().items()]
     if what in ("methods", "regularizers"):
         known = names.mixings() if what == "methods" else names.regularizers()
         return [(signature(cls), first_line(cls)) for name, cls in known.items() if name == cls.__name__]

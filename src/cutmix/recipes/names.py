@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from cutmix.errors import UsageError, nearest
 from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.transfer_recipe import TransferRecipe
 
 
 def modules(package: str) -> Iterator[ModuleType]:
@@ -91,17 +92,45 @@ def recipes() -> dict[str, Callable[[], Recipe]]:
     return {name: function for module in modules("cutmix.recipes") for name, function in recipes_of(module).items()}
 
 
-def recipes_of(module: ModuleType) -> dict[str, Callable[[], Recipe]]:
+def transfers() -> dict[str, Callable[[], TransferRecipe]]:
+    """The recipes of transfers, by ``file.function``."""
+    every = [recipes_of(module, "TransferRecipe") for module in modules("cutmix.recipes")]
+    return {name: function for found in every for name, function in found.items()}
+
+
+def tasks() -> dict[str, type[Any]]:
+    """The tasks of a transfer, by class name."""
+    from cutmix.transfer.task import Task
+
+    return _own_classes("cutmix.transfer", Task)
+
+
+def recipes_of(module: ModuleType, kind: str = "Recipe") -> dict[str, Callable[[], Any]]:
     """The recipes of one file, by ``file.function``, in the order in which they are written."""
     return {
         f"{module.__name__.rpartition('.')[2]}.{name}": function
         for name, function in vars(module).items()
         if inspect.isfunction(function)
         and function.__module__ == module.__name__
-        and function.__annotations__.get("return") == "Recipe"
+        and function.__annotations__.get("return") == kind
         and not inspect.signature(function).parameters
         and not name.startswith("_")
     }
+
+
+def find_transfer(name: str) -> TransferRecipe:
+    """The transfer recipe of this name, e.g. ``detection.ssd300_cutmix``, or a task's own protocol: ``ssd``."""
+    known = transfers()
+    if name in known:
+        return known[name]()
+    short = {task.casefold(): (task, cls) for task, cls in tasks().items()}
+    task, cls = short.get(name.replace("-", "").casefold(), ("", None))
+    if cls is None:
+        raise UsageError(
+            f"no transfer is called {name!r}, and no file or run folder is either.{nearest(name, [*known, *short])} "
+            f"Tasks: {', '.join(short)}. Recipes: {', '.join(known)}."
+        )
+    return TransferRecipe(task=f"{task}()").but(**cls.usual)
 
 
 def find_recipe(name: str) -> Recipe:

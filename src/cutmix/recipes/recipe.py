@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cutmix.errors import UsageError, nearest
 from cutmix.training.settings import Settings, setting
@@ -14,7 +14,25 @@ AUTO = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Settings):
+class WrittenSettings(Settings):
+    """Settings that can be changed by name, written down and read back. Every one has a default."""
+
+    def but(self, **changes: Any) -> Self:
+        """The same recipe with other values; unknown names and values of another kind are refused."""
+        return replace(self, **{name: _checked(type(self), name, value) for name, value in changes.items()})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a recipe from the JSON file that a run leaves, or from a run's folder.
+
+        Raises:
+            UsageError: the file is not there, is not JSON, or has settings that a recipe does not have.
+        """
+        return cls().but(**_json_object(path / "recipe.json" if path.is_dir() else path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(WrittenSettings):
     """What to train, on what, and how. Parts are constructor calls; an empty one is chosen to fit the data.
 
     Recipes know no objects: ``recipes.build`` makes them.
@@ -46,32 +64,22 @@ class Recipe(Settings):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
 
-    def but(self, **changes: Any) -> Recipe:
-        """The same recipe with other values; unknown names and values of another kind are refused."""
-        return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
 
-    @classmethod
-    def read(cls, path: Path) -> Recipe:
-        """Read a recipe from the JSON file that a run leaves, or from a run's folder.
-
-        Raises:
-            UsageError: the file is not there, is not JSON, or has settings that a recipe does not have.
-        """
-        file = path / "recipe.json" if path.is_dir() else path
-        try:
-            settings = json.loads(file.read_text())
-        except OSError as error:
-            raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
-        except ValueError as error:
-            raise UsageError(f"{file} is not a recipe: {error}") from error
-        if not isinstance(settings, dict):
-            raise UsageError(f"{file} is not a recipe: a JSON object was expected, this is a {type(settings).__name__}")
-        return cls().but(**settings)
+def _json_object(file: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(file.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{file} is not a recipe: {error}") from error
+    if not isinstance(settings, dict):
+        raise UsageError(f"{file} is not a recipe: a JSON object was expected, this is a {type(settings).__name__}")
+    return settings
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(recipe: type[WrittenSettings], name: str, value: Any) -> Any:
     """``value`` as the kind that the setting has (an int may stand for a float)."""
-    known = {f.name: f.default for f in fields(Recipe)}
+    known = {f.name: f.default for f in fields(recipe)}
     if name not in known:
         raise UsageError(f"a recipe has no setting {name!r}.{nearest(name, known)}")
     kind = type(known[name])

@@ -6,6 +6,7 @@ Legend: B = images of a batch, C = channels, H = height, W = width, S = steps of
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 
 from cutmix.data import Batch, Data, TestBatches, TrainBatches, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
-from cutmix.mixing import MixedTarget, Mixer, Mixing, mixed_cross_entropy
+from cutmix.mixing import Mixer, Mixing, mixed_cross_entropy
 from cutmix.models.regularizer import set_progress
 from cutmix.training.display import BatchTested, Display, Silent, StepInfo
 from cutmix.training.interrupt import Interrupted, StopSignals
-from cutmix.training.measure import Errors, errors_from, mixed_hits, percent_wrong, test_errors
+from cutmix.training.measure import Errors, errors_from, mixed_hits, test_errors
 from cutmix.training.memory import keep_large_blocks
 from cutmix.training.optim import make_ema, make_optimizer, set_lr
 from cutmix.training.schedules import Schedule
@@ -38,8 +39,11 @@ class Keeper(Protocol):
     def resume(self, state: State, accelerator: Accelerator) -> None:
         """Load the last good state, if there is one to resume."""
 
-    def first_batch(self, images_BCHW: Tensor, target: MixedTarget) -> None:
-        """Show the first mixed batch of the run, or its first part; not mixed where a hidden layer is."""
+    def first_batch(self, images_BCHW: Any, target: Any) -> None:
+        """Show the first batch of the run, or its first part, as the network gets it: images and their target.
+
+        In classification the target is a :class:`MixedTarget`; the images are not mixed where a hidden layer is.
+        """
 
     def save(self, state: State, accelerator: Accelerator) -> None:
         """Keep the state. Every process calls it."""
@@ -123,7 +127,16 @@ def fit(
 
 
 class Fit:
-    """One call of :func:`fit`, whose arguments it takes."""
+    """One call of :func:`fit`, whose arguments it takes.
+
+    Other work than classification has other batches, steps and tests, and is trained by the same loop: a subclass says
+    what they are (``make_batches``, ``laid_out``, ``train_step``, ``summary``, ``record``, ``test_epoch``).
+    """
+
+    columns = 4
+    """Sums of a step: the loss first, the number of images last."""
+    train: TrainBatches
+    test: TestBatches
 
     def __init__(
         self,
@@ -148,16 +161,24 @@ class Fit:
         self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.on_cpu = accelerator.device.type == "cpu"
         _prepare_process(accelerator, settings)
+        self.make_batches(data, augment, workers)
+        self.state, self.mixer = _make_state(model, mixing, settings, accelerator, self.layout, self.make_optimizer)
+
+    def make_batches(self, data: Any, augment: Any, workers: int | None) -> None:
+        """Set ``train`` and ``test``."""
         place = {
-            "device": accelerator.device,
-            "rank": accelerator.process_index,
-            "world_size": accelerator.num_processes,
+            "device": self.accelerator.device,
+            "rank": self.accelerator.process_index,
+            "world_size": self.accelerator.num_processes,
             "workers": workers,
         }
-        size = settings.batch_size
-        self.train: TrainBatches = train_batches(data, batch_size=size, seed=settings.seed, augment=augment, **place)
-        self.test: TestBatches = test_batches(data, batch_size=size, **place)
-        self.state, self.mixer = _make_state(model, mixing, settings, accelerator, self.layout)
+        size, seed = self.settings.batch_size, self.settings.seed
+        self.train = train_batches(data, batch_size=size, seed=seed, augment=augment, **place)
+        self.test = test_batches(data, batch_size=size, **place)
+
+    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer of what is trained in ``model``."""
+        return make_optimizer(model, self.settings)
 
     def run(self, signals: StopSignals) -> State:
         """Train, from where the keeper resumes to the last epoch."""
@@ -232,7 +253,7 @@ class Fit:
         images = 0
         state, steps = self.state, self.train.steps_per_epoch
         if state.sums_S4 is None:
-            state.sums_S4 = torch.zeros(steps, 4, device=self.accelerator.device)
+            state.sums_S4 = torch.zeros(steps, self.columns, device=self.accelerator.device)
         state.model.train()
         started = before = time.perf_counter()
         for batch in map(self.laid_out, self.train.epoch(state.epoch, state.step)):
@@ -241,7 +262,7 @@ class Fit:
             state.sums_S4[state.step] = self.train_step(batch, lr)
             state.step += 1
             images += batch.total
-            self.look(lr, len(batch.labels_B), before, fetched)
+            self.look(lr, len(batch[0]), before, fetched)
             if state.step < steps:
                 if self.checkpoint_steps and state.step % self.checkpoint_steps == 0:
                     self.save()
@@ -249,7 +270,7 @@ class Fit:
                     self.stop(signals)
             before = time.perf_counter()
         # Step by step first: so the order of the additions is the same in a run that was resumed.
-        errors = errors_from(self.accelerator.reduce(state.sums_S4, "sum").sum(0))
+        errors = self.summary(self.accelerator.reduce(state.sums_S4, "sum").sum(0))
         self.refuse_infinite_steps()
         seconds = time.perf_counter() - started
         return errors, seconds, images / seconds
@@ -313,7 +334,7 @@ class Fit:
             return
         self.refuse_infinite_steps()
         if shown:
-            loss, top1, top5, count = state.sums_S4[state.step - 1].tolist()
+            errors = self.summary(state.sums_S4[state.step - 1])
             self.display.step(
                 StepInfo(
                     epoch=state.epoch,
@@ -322,13 +343,17 @@ class Fit:
                     steps=steps,
                     images=images,
                     lr=lr,
-                    loss=loss / count,
-                    error_top1=percent_wrong(top1, count),
-                    error_top5=percent_wrong(top5, count),
+                    loss=errors.loss,
+                    error_top1=errors.top1,
+                    error_top5=errors.top5,
                     step_seconds=time.perf_counter() - before,
                     data_seconds=fetched - before,
                 )
             )
+
+    def summary(self, sums_4: Tensor) -> Errors:
+        """What the sums over some images come to."""
+        return errors_from(sums_4)
 
     def watch_test(self, step: int, sums_4: Tensor) -> None:
         self.display.test_step(BatchTested(self.state.epoch, self.settings.epochs, step, self.test.steps, sums_4))
@@ -396,11 +421,16 @@ def _prepare_process(accelerator: Accelerator, settings: Settings) -> None:
 
 
 def _make_state(
-    model: nn.Module, mixing: Mixing, settings: Settings, accelerator: Accelerator, layout: torch.memory_format
+    model: nn.Module,
+    mixing: Mixing,
+    settings: Settings,
+    accelerator: Accelerator,
+    layout: torch.memory_format,
+    make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
 ) -> tuple[State, Mixer]:
     model = model.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
     ema = make_ema(model, settings.ema)
-    optimizer = make_optimizer(model, settings)
+    optimizer = make_optimizer(model)
     mixer = Mixer(mixing, model)  # after the average was copied, and before anything is compiled or wrapped
     if settings.compile:
         model.compile()

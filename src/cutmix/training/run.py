@@ -43,6 +43,8 @@ FIRST_BATCH_IMAGES = 32
 class Run:
     """Keeps a run in its folder, which no other run can use until :meth:`close`. Only the first process writes."""
 
+    command_name = "cutmix train"
+
     def __init__(
         self,
         folder: Path,
@@ -109,7 +111,8 @@ class Run:
                 raise UsageError(
                     f"{self.folder} holds a run already. Add --resume to go on with it, or give this one another name."
                 )
-            _refuse_other_recipe(self.folder, {**self.defaults, **_read_json(kept)}, self.recipe)
+            before = {**self.defaults, **_read_json(kept)}
+            _refuse_other_recipe(self.folder, before, self.recipe, self.command_name)
         else:
             write_atomically(kept, lambda file: file.write(_json(self.recipe)))
 
@@ -171,7 +174,9 @@ class Run:
         kept = next((name for name in (LAST, PREVIOUS) if (self.folder / name).exists()), None)
         if kept is None:
             return f"No checkpoint had been written to {self.folder} yet."
-        return f"The last good checkpoint is {self.folder / kept}; go on with: cutmix train {self.folder} --resume"
+        return (
+            f"The last good checkpoint is {self.folder / kept}; go on with: {self.command_name} {self.folder} --resume"
+        )
 
     # What is done once, at the end
 
@@ -185,10 +190,7 @@ class Run:
         last, best = state.history[-1], state.best
         assert best is not None
         result = {
-            "test_error_top1_last": last["test_error_top1"],
-            "test_error_top5_last": last["test_error_top5"],
-            "test_error_top1_best": best["test_error_top1"],
-            "test_error_top5_best": best["test_error_top5"],
+            **self._measured(last, best),
             "best_epoch": best["epoch"],
             "best_is": "chosen on the test set",
             "epochs": last["epoch"],
@@ -217,6 +219,14 @@ class Run:
         if self._lock is not None:
             os.close(self._lock)
         self._writer = self._lock = None
+
+    def _measured(self, last: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
+        """The result's numbers, of the records of the last and of the best epoch."""
+        return {
+            f"{name}_{which}": record[name]
+            for which, record in (("last", last), ("best", best))
+            for name in ("test_error_top1", "test_error_top5")
+        }
 
     def _export_weights(self) -> None:
         from cutmix.models.checkpoints import read_weights, write_safetensors
@@ -297,13 +307,13 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _refuse_other_recipe(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _refuse_other_recipe(folder: Path, before: dict[str, Any], now: dict[str, Any], command: str) -> None:
     lines = differences(before, json.loads(json.dumps(now)))
     if lines:
         raise UsageError(
             f"{folder} was started with another recipe, it cannot be resumed with this one:\n  "
             + "\n  ".join(lines)
-            + f"\nGo on with its own by: cutmix train {folder} --resume"
+            + f"\nGo on with its own by: {command} {folder} --resume"
         )
 
 

@@ -23,7 +23,7 @@ class State:
     """Weights, optimizer and position. ``epoch`` and ``step`` are the ones to do next, counted from 0.
 
     ``sums_S4`` holds, for each step of the epoch at hand: the summed loss, the top-1 and top-5 hits weighted by the
-    mixed labels, and the number of images, of this process.
+    mixed labels, and the number of images, of this process. ``measure`` is the number that epochs are compared by.
     """
 
     model: nn.Module
@@ -33,12 +33,15 @@ class State:
     step: int = 0
     sums_S4: Tensor | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    measure: str = "test_error_top1"
+    larger_is_better: bool = False
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The record of the tested epoch with the lowest top-1 error; of equal ones the last, as the official code."""
-        tested = [record for record in reversed(self.history) if "test_error_top1" in record]
-        return min(tested, key=lambda record: record["test_error_top1"], default=None)
+        """The record of the best tested epoch, by ``measure``; of equal ones the last, as the official code."""
+        tested = [record for record in reversed(self.history) if self.measure in record]
+        sign = -1 if self.larger_is_better else 1
+        return min(tested, key=lambda record: sign * record[self.measure], default=None)
 
     def to_checkpoint(self, accelerator: Accelerator, about: dict[str, Any]) -> dict[str, Any]:
         """The checkpoint in the official dictionary's keys, with all else under ``cutmix``. Every process must call it.
@@ -59,7 +62,7 @@ class State:
             run["weights"] = weights
             run["averaged"] = self.ema.n_averaged.cpu()
             tested = {name: tensor.cpu() for name, tensor in self.ema.module.state_dict().items()}
-        best = self.best or {"test_error_top1": 100.0, "test_error_top5": 100.0}
+        best = {"test_error_top1": 100.0, "test_error_top5": 100.0} | (self.best or {})
         return official_checkpoint(
             tested,
             epoch=self.epoch - 1,

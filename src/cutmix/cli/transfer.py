@@ -1,0 +1,122 @@
+"""Put a trained network to other work: fine-tune it for object detection (SSD, Faster R-CNN), and test that.
+
+  cutmix transfer ssd --backbone runs/NAME --data voc:VOCdevkit
+  cutmix transfer faster-rcnn --backbone "torchvision.resnet50(weights='DEFAULT')" --data coco:coco
+  cutmix transfer detection.ssd300_cutmix --backbone model_best.pth.tar
+  cutmix transfer runs/NAME --resume
+  cutmix transfer runs/NAME --predict photo.jpg --out found
+
+Several devices: torchrun --nproc_per_node 2 -m cutmix transfer ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import json
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cutmix.cli.train import add_recipe_arguments, first_process, leave_processes
+from cutmix.recipes.transfer_recipe import TransferRecipe
+
+FIRST = ("backbone", "backbone_model", "data", "task")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", metavar="WHAT", help="a task (ssd, faster-rcnn), a recipe's name, a recipe.json, or a transfer's folder"
+    )
+    run = parser.add_argument_group("the run")
+    run.add_argument("--name", default="", help="the run's folder under --runs (default: made of task, backbone, ...)")
+    run.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)")
+    run.add_argument("--resume", action="store_true", help="go on with the run from its last good checkpoint")
+    run.add_argument("--workers", "-j", type=int, metavar="N", help="processes that decode photos")
+    run.add_argument("--cpu", action="store_true", help="use the CPU even where there is a GPU")
+    run.add_argument(
+        "--checkpoint-steps", type=int, default=0, metavar="N", help="save every N steps too, not only each epoch"
+    )
+    run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events (extra: cutmix[tensorboard])")
+    run.add_argument("--quiet", "-q", action="store_true", help="print the result only")
+    use = parser.add_argument_group("use of a transfer that has been trained")
+    use.add_argument("--predict", nargs="+", type=Path, metavar="IMAGE", help="what is in pictures, or folders of them")
+    use.add_argument("--best", action="store_true", help="the best epoch (chosen on the test set), not the last")
+    use.add_argument("--out", type=Path, metavar="DIR", help="also draw what was found into this folder")
+    use.add_argument("--score", type=float, default=0.5, metavar="P", help="lowest score to be shown (0.5)")
+    recipe = parser.add_argument_group("the recipe (these change WHAT's)")
+    none = dict.fromkeys(("data", "backbone", "backbone_model"), "none")
+    add_recipe_arguments(recipe, recipe=TransferRecipe, first=FIRST, defaults=none)
+
+
+def read_recipe(args: argparse.Namespace) -> TransferRecipe:
+    """The recipe that the command line asks for."""
+    from cutmix.recipes.names import find_transfer
+
+    path = Path(args.what)
+    recipe = TransferRecipe.read(path) if path.exists() else find_transfer(args.what)
+    given = {f.name: value for f in fields(TransferRecipe) if (value := getattr(args, f.name)) is not None}
+    return recipe.but(**given)
+
+
+def run(args: argparse.Namespace) -> int:
+    from cutmix.errors import UsageError
+
+    if args.checkpoint_steps < 0:
+        raise UsageError(f"--checkpoint-steps must not be negative, got {args.checkpoint_steps}")
+    if args.predict:
+        return predict(args)
+    recipe = read_recipe(args)
+    if args.resume and not args.name and Path(args.what).is_dir():
+        args.runs, args.name = Path(args.what).parent, Path(args.what).name
+
+    from cutmix.recipes.start_transfer import TransferConsole, transfer
+    from cutmix.training.display import Silent
+
+    atexit.register(leave_processes)
+    result = transfer(
+        recipe,
+        name=args.name,
+        runs=args.runs,
+        resume=args.resume,
+        workers=args.workers,
+        cpu=args.cpu,
+        checkpoint_steps=args.checkpoint_steps,
+        tensorboard=args.tensorboard,
+        display=Silent() if args.quiet else TransferConsole(),
+        command=shlex.join(["cutmix", *sys.argv[1:]]),
+    )
+    if first_process():
+        print_result(result)
+    return 0
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The last epoch's measure first; the best beside it, named for what it is."""
+    measure = result["measure"]
+    print(
+        f"{measure} after the last epoch ({result['epochs']}): {result[f'{measure}_last']:.2f}  "
+        f"(n = {result['test_images']:,} pictures)\n"
+        f"best epoch ({result['best_epoch']}, chosen on the test set, so optimistic): {result[f'{measure}_best']:.2f}"
+    )
+    for name, value in result["test"].items():
+        if name not in (measure, "per_class", "coco_per_class"):
+            print(f"{name}: {f'{value:.2f}' if isinstance(value, float) else value}")
+    for name, values in result["test"].get("per_class", {}).items():
+        print(f"  {name}: " + ", ".join(f"{form} {value:.4g}" for form, value in values.items()))
+    print(f"{result['folder']}: test.json, first_batch.png, curves.png, metrics.csv, last.pth.tar, best.pth.tar")
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Print what is in pictures, a JSON line each."""
+    from cutmix.recipes.predict_boxes import predict_boxes
+    from cutmix.recipes.start_transfer import load_transferred
+
+    transferred = load_transferred(Path(args.what), best=args.best)
+    failed = 0
+    for guess in predict_boxes(transferred, args.predict, least=args.score, folder=args.out, cpu=args.cpu):
+        failed += "problem" in guess
+        print(json.dumps(guess))
+    return 1 if failed else 0

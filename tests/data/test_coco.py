@@ -1,0 +1,87 @@
+"""COCO folders: boxes, classes by number, crowds, and annotations that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutmix.data.coco import list_coco
+from cutmix.data.objects import load_listed
+from cutmix.errors import CutmixError
+
+CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
+
+
+def write(folder: Path, part: str, annotations: list[dict], categories=CATEGORIES, pictures: int = 2) -> Path:
+    """Pictures 10, 11, ... of 40x30, and their instances."""
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    (folder / part).mkdir()
+    images = []
+    for number in range(10, 10 + pictures):
+        shade = (number, len(part), 0)
+        Image.new("RGB", (40, 30), shade).save(folder / part / f"{number}.jpg")
+        images.append({"id": number, "file_name": f"{number}.jpg", "width": 40, "height": 30})
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "annotations" / f"instances_{part}.json").write_text(json.dumps(content))
+    return folder
+
+
+def cat(image: int = 10, **changes) -> dict:
+    return {"id": 1, "image_id": image, "category_id": 3, "bbox": [1, 2, 10, 20], "iscrowd": 0, **changes}
+
+
+def test_boxes_classes_and_crowds(tmp_path):
+    """x, y, width, height become edges; classes are counted by their number; a crowd is difficult."""
+    write(tmp_path, "train2017", [cat(), cat(category_id=7, bbox=[0.5, 0, 3, 4], iscrowd=1), cat(11)])
+    write(tmp_path, "val2017", [cat()])
+    data = load_listed(list_coco(tmp_path))
+    assert data.classes == ("cat", "dog")
+    first = data.train.boxes[0]
+    np.testing.assert_array_equal(first.xyxy_M4, [[1, 2, 11, 22], [0.5, 0, 3.5, 4]])
+    assert (first.labels_M.tolist(), first.difficult_M.tolist()) == ([0, 1], [False, True])
+    assert (len(data.train), len(data.test)) == (2, 2)  # a test picture without objects stays
+    assert data.note.startswith("trained on instances_train2017, tested on instances_val2017")
+
+
+def test_annotations_that_cannot_be_used_are_named(tmp_path):
+    wrong = [
+        cat(id=5, category_id=99),
+        cat(id=6, image_id=77),
+        {"id": 7, "image_id": 10, "category_id": 3},
+        cat(bbox=[1, 2]),
+    ]
+    write(tmp_path, "train2017", [cat(), *wrong])
+    write(tmp_path, "val2017", [cat()])
+    with pytest.raises(CutmixError, match=r"4 file\(s\)") as raised:
+        load_listed(list_coco(tmp_path))
+    for said in (
+        "annotation 5 cannot be used (KeyError: 99)",
+        "annotation 6 is of image 77",
+        "annotation 7 cannot be used",
+    ):
+        assert said in str(raised.value)
+
+
+def test_files_that_are_no_such_json(tmp_path):
+    write(tmp_path, "train2017", [cat()])
+    with pytest.raises(CutmixError, match="instances_valYEAR.json is needed, it holds none"):
+        list_coco(tmp_path)
+    write(tmp_path, "val2017", [cat()])
+    file = tmp_path / "annotations" / "instances_val2017.json"
+    file.write_text(file.read_text()[:50])
+    with pytest.raises(CutmixError, match="cannot be read as JSON"):
+        list_coco(tmp_path)
+    file.write_text("{}")
+    with pytest.raises(CutmixError, match="lacks images, annotations, categories"):
+        list_coco(tmp_path)
+
+
+def test_other_categories_in_the_test_are_refused(tmp_path):
+    write(tmp_path, "train2017", [cat()])
+    write(tmp_path, "val2017", [cat()], categories=CATEGORIES[1:])
+    with pytest.raises(CutmixError, match="have other categories"):
+        list_coco(tmp_path)

@@ -1,0 +1,70 @@
+"""Recipes of transfers: each can be read back, names a task that there is, and claims what the paper has."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cutmix.cli import main
+from cutmix.errors import UsageError
+from cutmix.recipes import names
+from cutmix.recipes.start_transfer import load_backbone, make_task
+from cutmix.recipes.transfer_recipe import TransferRecipe
+
+TABLE_10 = {
+    "ssd300": "76.7", "ssd300_mixup": "76.6", "ssd300_cutout": "76.8", "ssd300_cutmix": "77.6",
+    "faster_rcnn": "75.6", "faster_rcnn_mixup": "73.9", "faster_rcnn_cutout": "75.0", "faster_rcnn_cutmix": "76.7",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(names.transfers()))
+def test_every_transfer_can_be_made_and_read_back(name, tmp_path):
+    recipe = names.find_transfer(name)
+    make_task(recipe.task)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.as_dict()))
+    assert TransferRecipe.read(tmp_path) == recipe
+
+
+@pytest.mark.parametrize(("name", "claimed"), TABLE_10.items())
+def test_each_detection_cell_of_table_10_has_a_recipe_with_its_number(name, claimed):
+    function = names.transfers()[f"detection.{name}"]
+    assert claimed in (function.__doc__ or "")
+    recipe = function()
+    usual = make_task(recipe.task).usual
+    assert {setting: getattr(recipe, setting) for setting in usual} == usual
+    assert round(recipe.epochs * 16551 / recipe.batch_size, -4) == 120_000
+
+
+def test_a_task_alone_is_its_protocol():
+    assert names.find_transfer("faster-rcnn").task == "FasterRCNN()"
+    recipe = names.find_transfer("ssd")
+    assert (recipe.task, recipe.batch_size, recipe.lr, recipe.nesterov) == ("SSD()", 32, 1e-3, False)
+    with pytest.raises(UsageError, match="Did you mean 'ssd'"):
+        names.find_transfer("sdd")
+
+
+def test_tasks_and_transfers_are_listed(capsys):
+    assert main(["list", "transfers"]) == 0
+    said = capsys.readouterr().out
+    assert "SSD(" in said
+    assert "detection.ssd300_cutmix" in said
+
+
+def test_random_weights_follow_from_the_seed():
+    import torch
+
+    call = "ResNet(depth=18, stem='imagenet')"
+    one, same, other = (load_backbone(call, seed=seed).network.conv1.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    one, same = (load_backbone("torchvision.shufflenet_v2_x0_5", seed=3).network.conv1[0].weight for _ in range(2))
+    assert torch.equal(one, same)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"), [("", "--backbone CHECKPOINT"), ("nowhere.pth", "no checkpoint or run folder")]
+)
+def test_a_backbone_that_there_is_not(source, said):
+    with pytest.raises(UsageError, match=said):
+        load_backbone(source)

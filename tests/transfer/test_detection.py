@@ -1,0 +1,139 @@
+"""The detection task: batches, detections in the photo's own pixels, gathering, what a test leaves, pictures."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from cutmix.data import load_boxes
+from cutmix.errors import CutmixError, UsageError
+from cutmix.transfer.average_precision import Detections
+from cutmix.transfer.batches import Place, TestPictures, TrainPictures
+from cutmix.transfer.detection import detect, gathered
+from cutmix.transfer.ssd import SSD
+
+CPU = torch.device("cpu")
+ALONE = SimpleNamespace(num_processes=1, is_main_process=True)
+TASK = SSD(size=64, expand=1.0)
+
+
+@pytest.fixture
+def data(tiny_voc):
+    return load_boxes(f"voc:{tiny_voc}")
+
+
+class Oracle(nn.Module):
+    """Finds what it is told, in the pixels that it was given."""
+
+    def __init__(self, data) -> None:
+        super().__init__()
+        self.every = iter(data.test.boxes)
+
+    def forward(self, images):
+        outputs = []
+        for image in images:
+            boxes = next(self.every)
+            scale = torch.tensor([image.shape[2] / 64, image.shape[1] / 48] * 2)
+            labels = torch.from_numpy(boxes.labels_M) + 1
+            edges = torch.from_numpy(boxes.xyxy_M4) * scale
+            outputs.append({"boxes": edges, "labels": labels, "scores": torch.full((len(labels),), 0.9)})
+        return outputs
+
+
+def test_a_perfect_detector_has_a_perfect_mean_ap(data, tmp_path):
+    """Boxes come back in the photo's pixels, 64x48, from the network's 64x64."""
+    batches = TestPictures(TASK, data.test, 2, Place(CPU, workers=0))
+    tested = TASK.test(Oracle(data), batches, data, ALONE, final=True)
+    assert tested.measures == pytest.approx({"mean_ap": 100, "mean_ap_voc07": 100, "mean_ap_voc": 100})
+    assert tested.details["coco_map"] == pytest.approx(100)
+    assert {name: values["objects"] for name, values in tested.details["per_class"].items()} == {"blue": 4, "red": 1}
+    for name, draw in tested.drawings.items():
+        draw(tmp_path / name)
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size[0] > 300
+    assert set(tested.drawings) == {"detections.png", "precision_recall.png"}
+
+
+def test_details_are_for_the_last_test_alone(data):
+    batches = TestPictures(TASK, data.test, 2, Place(CPU, workers=0))
+    tested = TASK.test(Oracle(data), batches, data, ALONE, final=False)
+    assert not tested.details
+    assert not tested.drawings
+
+
+def test_the_chosen_metric_is_reported(data):
+    class Half(Oracle):
+        """Misses every second object, with a wrong one before each."""
+
+        def forward(self, images):
+            outputs = super().forward(images)
+            for output in outputs:
+                output["boxes"][1:] = torch.tensor([0.0, 60.0, 3.0, 64.0])
+                output["scores"] = torch.linspace(0.5, 0.9, len(output["boxes"]))
+            return outputs
+
+    values = {}
+    for metric in ("voc07", "voc"):
+        batches = TestPictures(TASK, data.test, 2, Place(CPU, workers=0))
+        task = SSD(size=64, metric=metric)
+        values[metric] = task.test(Half(data), batches, data, ALONE, final=False).measures
+        assert values[metric]["mean_ap"] == values[metric][f"mean_ap_{metric}"]
+    assert values["voc07"]["mean_ap"] != values["voc"]["mean_ap"]
+
+
+def test_two_processes_test_each_picture_once(data):
+    """Three pictures over two processes: what both find, put together, is what one finds."""
+    rows = []
+    for rank in range(2):
+        batches = TestPictures(TASK, data.test, 2, Place(CPU, rank, 2, workers=0))
+        rows += [row for batch in batches for row in batch.rows]
+    assert sorted(rows) == [0, 1, 2]
+
+
+def test_a_picture_that_was_tested_twice_or_never_is_noticed():
+    nothing = Detections(np.empty((0, 4)), np.empty(0, int), np.empty(0))
+    assert len(gathered([(1, nothing), (0, nothing)], 2, ALONE)) == 2
+    with pytest.raises(UsageError, match="3 pictures were tested, 2 different ones; each of 3"):
+        gathered([(0, nothing), (1, nothing), (1, nothing)], 3, ALONE)
+
+
+def test_an_epoch_is_the_same_however_it_is_asked_for(data):
+    """From its middle, in two processes, or with workers."""
+    train = TrainPictures(TASK, data.train, 3, 5, Place(CPU, workers=0))
+    whole = list(train.epoch(1))
+    assert train.steps_per_epoch == len(whole) == 3
+    assert [batch.total for batch in whole] == [3, 3, 2]
+    rest = list(TrainPictures(TASK, data.train, 3, 5, Place(CPU, workers=1)).epoch(1, 1))
+    halves = [list(TrainPictures(TASK, data.train, 3, 5, Place(CPU, rank, 2, 0)).epoch(1)) for rank in range(2)]
+    assert [batch.rows for batch in rest] == [batch.rows for batch in whole[1:]]
+    assert [one.rows[0::1] for one in halves[0]] == [batch.rows[0::2] for batch in whole]
+    for batch, one, other in zip(whole[1:], rest, halves[0][1:]):
+        assert all(torch.equal(a, b) for a, b in zip(batch.images, one.images))
+        assert torch.equal(batch.targets[0]["boxes"], one.targets[0]["boxes"])
+        assert torch.equal(batch.images[0], other.images[0])
+    assert whole[0].rows != next(iter(train.epoch(2))).rows
+    assert float(whole[0].images[0].max()) <= 1
+
+
+def test_more_processes_than_pictures_in_a_batch_are_refused(data):
+    with pytest.raises(UsageError, match="batch_size is 1; each of 2"):
+        TrainPictures(TASK, data.train, 1, 0, Place(CPU, 0, 2, 0))
+
+
+def test_a_picture_that_vanished_is_named(data):
+    data.test.paths[1].unlink()
+    with pytest.raises(CutmixError, match=f"{data.test.paths[1].name}: is missing"):
+        list(TestPictures(TASK, data.test, 2, Place(CPU, workers=0)))
+
+
+def test_detections_are_counted_from_class_0(data):
+    (batch, *_) = TestPictures(TASK, data.test, 2, Place(CPU, workers=0))
+    row, found = detect(Oracle(data), batch)[0]
+    assert row == 0
+    assert set(found.labels_D) <= {0, 1}
+    np.testing.assert_allclose(found.xyxy_D4, data.test.boxes[0].xyxy_M4, rtol=1e-5)

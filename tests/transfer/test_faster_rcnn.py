@@ -1,0 +1,104 @@
+"""Faster R-CNN: both forms learn, what is frozen stays, and the settings are the protocol's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from cutmix.errors import UsageError
+from cutmix.transfer.faster_rcnn import FasterRCNN
+
+
+class TwoClasses:
+    classes = ("red", "blue")
+    num_classes = 2
+
+
+def made(task: FasterRCNN, pretrained) -> torch.nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return task.network(pretrained, TwoClasses)
+
+
+def batch():
+    targets = [
+        {"boxes": torch.tensor([[8.0, 4.0, 40.0, 30.0]]), "labels": torch.tensor([1])},
+        {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)},  # nothing is there
+    ]
+    return [torch.rand(3, 48, 64), torch.rand(3, 64, 40)], targets
+
+
+@pytest.mark.parametrize("form", ["c4", "fpn"])
+def test_a_step_of_both_forms(pretrained, form):
+    """All that is to learn gets a gradient; what is frozen, batch norms' statistics included, stays to the last bit."""
+    task = FasterRCNN(form=form, size=64, max_size=96, proposals=(20, 10), roi_batch=8)
+    network = made(task, pretrained).train()
+    before = copy.deepcopy(network.state_dict())
+    torch.manual_seed(0)
+    losses = network(*batch())
+    assert tuple(sorted(losses)) == tuple(sorted(task.losses))
+    sum(losses.values()).backward()
+    torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 0.1).step()
+    after = network.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    for part in ("conv1", "bn1", "layer1"):
+        assert all(name in same for name in before if f"network.{part}." in name), part
+    assert all(name in same for name in before if "running_" in name)
+    learned = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert learned
+    assert not set(learned) & same - {"roi_heads.box_predictor.bbox_pred.bias"}
+    network.eval()
+    found = network(batch()[0])
+    assert {"boxes", "labels", "scores"} <= set(found[0])
+
+
+def test_c4_judges_regions_with_the_rest_of_the_network(pretrained):
+    network = made(FasterRCNN(size=64, pool=7), pretrained)
+    assert network.backbone.backbone.stages == ("layer3",)
+    assert network.backbone.out_channels == 12
+    assert network.roi_heads.box_head(torch.randn(5, 12, 7, 7)).shape == (5, 14)
+    assert network.rpn.anchor_generator.sizes == ((128, 256, 512),)
+
+
+def test_anchors_of_ones_own(pretrained):
+    c4 = made(FasterRCNN(anchors=(16, 40)), pretrained).rpn
+    assert c4.anchor_generator.sizes == ((16, 40),)
+    assert c4.head.cls_logits.out_channels == 6
+    shapes = c4.anchor_generator.cell_anchors[0][:, 2:] - c4.anchor_generator.cell_anchors[0][:, :2]
+    assert shapes[2].tolist() == [16, 16]
+    assert shapes[0].tolist() == pytest.approx([22, 12], abs=2)  # half as high as wide, of the same area
+
+
+def test_the_settings_are_those_of_the_protocol(pretrained):
+    network = made(FasterRCNN(), pretrained)
+    rpn, heads = network.rpn, network.roi_heads
+    assert (network.transform.min_size, network.transform.max_size) == ((600,), 1000)
+    assert rpn._pre_nms_top_n == {"training": 12000, "testing": 6000}
+    assert rpn._post_nms_top_n == {"training": 2000, "testing": 300}
+    assert (rpn.proposal_matcher.high_threshold, rpn.proposal_matcher.low_threshold, rpn.nms_thresh) == (0.7, 0.3, 0.7)
+    assert (heads.nms_thresh, heads.score_thresh, heads.detections_per_img) == (0.3, 0.0, 100)
+    sampler = heads.fg_bg_sampler
+    assert (sampler.batch_size_per_image, sampler.positive_fraction) == (256, 0.25)
+
+
+def test_pixels_are_normalised_as_the_backbone_was_trained(pretrained):
+    network = made(FasterRCNN(size=64), pretrained)
+    assert (network.transform.image_mean, network.transform.image_std) == ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
+
+
+def test_nothing_frozen_where_nothing_is_asked_for(pretrained):
+    network = made(FasterRCNN(size=64, frozen=0, norm="trained"), pretrained)
+    assert all(p.requires_grad for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"form": "c5"}, "'c4' or 'fpn', got 'c5'"), ({"size": 800, "max_size": 600}, "size <= max_size"),
+     ({"frozen": 4}, "0 to 3"),
+     ({"norm": "none"}, "'frozen' or 'trained'"), ({"form": "fpn", "anchors": (16, 32)}, "takes 5 anchors")],
+)  # fmt: skip
+def test_settings_that_are_not_possible(changes, said, pretrained):
+    with pytest.raises(UsageError, match=said):
+        FasterRCNN(**changes).network(pretrained, TwoClasses)

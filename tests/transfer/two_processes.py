@@ -1,0 +1,45 @@
+"""Run by test_distributed.py, alone and under torchrun: tests a detector, trains it for an epoch, and writes both."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from cutmix.data import load_boxes
+from cutmix.models import torchvision_model
+from cutmix.training.loop import make_accelerator
+from cutmix.training.schedules import Constant
+from cutmix.training.settings import Settings
+from cutmix.transfer.backbone import Pretrained
+from cutmix.transfer.batches import Place, TestPictures
+from cutmix.transfer.fit import fit_transfer
+from cutmix.transfer.ssd import SSD
+
+
+def main(folder: str, out: str) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    settings = Settings(epochs=1, batch_size=4, lr=1e-3, channels_last=False)
+    accelerator = make_accelerator(settings, cpu=True)
+    task, data = SSD(size=64, expand=1.0), load_boxes(f"voc:{folder}")
+    classifier = torchvision_model("shufflenet_v2_x0_5")
+    network = task.network(Pretrained(classifier, (0.5,) * 3, (0.25,) * 3, "random"), data)
+    place = Place(accelerator.device, accelerator.process_index, accelerator.num_processes, 0)
+    tested = task.test(network.eval(), TestPictures(task, data.test, 2, place), data, accelerator, final=True)
+    state = fit_transfer(
+        network, task, data, schedule=Constant(), settings=settings, accelerator=accelerator, workers=0
+    )
+    weights = [float(p.detach().double().sum()) for p in state.model.parameters()]
+    record = {k: v for k, v in state.history[-1].items() if "second" not in k}
+    found = {"measures": tested.measures, "details": tested.details, "weights": weights, "record": record}
+    found["processes"] = accelerator.num_processes
+    Path(f"{out}.{accelerator.process_index}").write_text(json.dumps(found))
+    if accelerator.num_processes > 1:
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
