@@ -301,7 +301,7 @@ def paired_difference(one: Summary, baseline: Summary, confidence: float = CONFI
     mean = statistics.fmean(gaps)
     if len(gaps) == 1:
         return Difference(mean, None, None, seeds)
-    from scipy.special import stdtrit  # type: ignore[import-untyped]  # scikit-learn brings it
+    from scipy.special import stdtrit  # scikit-learn brings it
 
     half = float(stdtrit(len(gaps) - 1, (1 + confidence) / 2)) * statistics.stdev(gaps) / math.sqrt(len(gaps))
     return Difference(mean, mean - half, mean + half, seeds)
