@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from cutmix import CutMix
+from cutmix.data import load_data
 from cutmix.models import ResNet
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +93,16 @@ def test_mixing_in_hidden_layers_runs():
     mixed, mixed_masks = CutMix().with_masks(images, masks, names["rng"])
     moved = mixed_masks != masks
     assert torch.equal(moved, (mixed != images).all(1))
+
+
+def test_asking_a_network_in_python_runs(tiny_arrays, capsys):
+    names = {
+        "model": ResNet(depth=8, num_classes=3, bottleneck=False).eval(),
+        "data": load_data(f"arrays:{tiny_arrays}"),
+    }
+    exec(code(3), names)
+    assert "accuracy/top1" in capsys.readouterr().out
+    assert {"name", "value"} <= set(names)
 
 
 def test_the_official_commands_are_in_it_word_for_word():

@@ -26,8 +26,17 @@ from cutmix.recipes.recipe import Recipe
 from cutmix.recipes.start import train
 
 RECIPES = names.recipes()
-CLASSES = {"cifar10": 10, "cifar100": 100, "fashion_mnist": 10, "digits": 10, "imagenet": 1000, "folder": 3}
-SIDES = {"cifar10": 32, "cifar100": 32, "fashion_mnist": 28, "digits": 8}
+CLASSES = {
+    "cifar10": 10,
+    "cifar100": 100,
+    "fashion_mnist": 10,
+    "digits": 10,
+    "imagenet": 1000,
+    "folder": 3,
+    "cub200": 200,
+    "tiny_imagenet": 200,
+}
+SIDES = {"cifar10": 32, "cifar100": 32, "fashion_mnist": 28, "digits": 8, "tiny_imagenet": 64}
 BATCH, STEPS = 2, 2
 DEEP, DEEP_SIDE = "PyramidNet(depth=200", 8
 PHOTO_SIDE = 64
@@ -58,13 +67,15 @@ def noise(kind: str, side: int, photos: tuple[Path, ...]) -> Data:
 def cheaper(recipe: Recipe) -> Recipe:
     """The recipe for four images: two a step, without trained weights, photos at a smaller side."""
     changes: dict[str, Any] = {"epochs": 1, "batch_size": BATCH, "lr": 1e-4, "train_images": 0}
+    changes |= {"init": "", "new_head": False}
     if recipe.model:
         changes["model"] = str(without_pretrained(parse_call(recipe.model)))
     if recipe.image_size:
         changes["image_size"] = PHOTO_SIDE
-    if recipe.augment.startswith("PhotoCrop"):
+    if recipe.augment.startswith(("PhotoCrop", "SquareCrop")):
         crop = parse_call(recipe.augment)
-        changes["augment"] = str(Call(crop.name, crop.args, {**crop.kwargs, "size": PHOTO_SIDE}))
+        smaller = {"size": PHOTO_SIDE, **({"resize": PHOTO_SIDE + 8} if crop.name == "SquareCrop" else {})}
+        changes["augment"] = str(Call(crop.name, crop.args, {**crop.kwargs, **smaller}))
     return recipe.but(**changes)
 
 
@@ -92,6 +103,8 @@ class Unwritten:
 
     def how_to_go_on(self) -> str:
         return ""
+
+    def close(self) -> None: ...
 
     def finish(self, state: Any, **about: Any) -> dict[str, Any]:
         return {"history": state.history, "recipe": self.recipe}
