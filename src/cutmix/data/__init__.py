@@ -3,6 +3,7 @@
 from cutmix.data.autoaugment import AutoAugment
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
 from cutmix.data.boxes import BoxData, Boxes, BoxSplit, load_boxes, make_boxes
+from cutmix.data.captions import CaptionData, CaptionSplit, load_captions
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
@@ -26,6 +27,8 @@ __all__ = [
     "BoxData",
     "BoxSplit",
     "Boxes",
+    "CaptionData",
+    "CaptionSplit",
     "Check",
     "CropFlip",
     "Data",
@@ -46,6 +49,7 @@ __all__ = [
     "default_workers",
     "list_data",
     "load_boxes",
+    "load_captions",
     "load_data",
     "make_boxes",
     "prepare_photo",

@@ -162,7 +162,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-# ---------------------------------------------------------------------------------------------------------------- people
+# -------------------------------------------------------------------------------------------------------------- people
 
 
 def leave_one_out(references: Sequence[Sequence[Words]]) -> Iterator[tuple[list[Words], list[list[Words]]]]:

@@ -19,8 +19,8 @@ from functools import cached_property
 from cutmix.errors import UsageError
 
 PUNCTUATION = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"))
-"""What coco-caption leaves out. It means to leave out brackets as well, but looks for ``-LRB-`` among lower-case tokens:
-they stay, as ``-lrb-``."""
+"""What coco-caption leaves out. It means to leave out brackets as well, but looks for ``-LRB-`` among lower-case
+tokens: they stay, as ``-lrb-``."""
 
 PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "--", "—": "--", "…": "...", "\u00a0": " "})
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
