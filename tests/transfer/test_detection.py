@@ -54,7 +54,8 @@ def test_a_perfect_detector_has_a_perfect_mean_ap(data, tmp_path):
     assert {name: values["objects"] for name, values in tested.details["per_class"].items()} == {"blue": 4, "red": 1}
     for name, draw in tested.drawings.items():
         draw(tmp_path / name)
-        assert Image.open(tmp_path / name).size[0] > 300
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size[0] > 300
     assert set(tested.drawings) == {"detections.png", "precision_recall.png"}
 
 

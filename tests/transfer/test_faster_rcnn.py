@@ -62,6 +62,15 @@ def test_c4_judges_regions_with_the_rest_of_the_network(pretrained):
     assert network.rpn.anchor_generator.sizes == ((128, 256, 512),)
 
 
+def test_anchors_of_ones_own(pretrained):
+    c4 = made(FasterRCNN(anchors=(16, 40)), pretrained).rpn
+    assert c4.anchor_generator.sizes == ((16, 40),)
+    assert c4.head.cls_logits.out_channels == 6
+    shapes = c4.anchor_generator.cell_anchors[0][:, 2:] - c4.anchor_generator.cell_anchors[0][:, :2]
+    assert shapes[2].tolist() == [16, 16]
+    assert shapes[0].tolist() == pytest.approx([22, 12], abs=2)  # half as high as wide, of the same area
+
+
 def test_the_settings_are_those_of_the_protocol(pretrained):
     network = made(FasterRCNN(), pretrained)
     rpn, heads = network.rpn, network.roi_heads
@@ -88,7 +97,7 @@ def test_nothing_frozen_where_nothing_is_asked_for(pretrained):
     ("changes", "said"),
     [({"form": "c5"}, "'c4' or 'fpn', got 'c5'"), ({"size": 800, "max_size": 600}, "size <= max_size"),
      ({"frozen": 4}, "0 to 3"),
-     ({"norm": "none"}, "'frozen' or 'trained'")],
+     ({"norm": "none"}, "'frozen' or 'trained'"), ({"form": "fpn", "anchors": (16, 32)}, "takes 5 anchors")],
 )  # fmt: skip
 def test_settings_that_are_not_possible(changes, said, pretrained):
     with pytest.raises(UsageError, match=said):

@@ -144,6 +144,8 @@ def test_what_a_transfer_leaves_and_its_use(tiny_voc, tmp_path, capsys):
     assert Path(good["picture"]).exists()
     assert all(entry["class"] in ("red", "blue") and len(entry["box"]) == 4 for entry in good["found"])
     assert "not a picture" in bad["problem"]
+    assert main(["test", str(folder)]) == 2
+    assert "is a transfer (SSD(" in capsys.readouterr().err
     trained = load_transferred(folder)
     weights = load_checkpoint(folder / "last.pth.tar")["state_dict"]
     for name, value in trained.network.state_dict().items():

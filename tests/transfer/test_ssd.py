@@ -56,6 +56,15 @@ def test_some_default_boxes_by_hand():
     np.testing.assert_allclose(pixels[-8][:3], [250, 250, 213], rtol=1e-5)  # three places with steps of 100
 
 
+def test_the_first_boxes_of_every_source_have_upstreams_sides():
+    """A square of the smaller side, and one of the geometric mean with the next one's."""
+    pixels = 300 * boxes_of_300()
+    starts = np.cumsum([0, 4 * 38**2, 6 * 19**2, 6 * 10**2, 6 * 5**2, 4 * 3**2])
+    smaller, larger = [30, 60, 111, 162, 213, 264], [60, 111, 162, 213, 264, 315]
+    np.testing.assert_allclose(pixels[starts, 2], smaller, rtol=1e-5)
+    np.testing.assert_allclose(pixels[starts + 1, 2], np.minimum(np.sqrt(np.multiply(smaller, larger)), 300), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("size", "sides"), [(300, [38, 19, 10, 5, 3, 1]), (192, [24, 12, 6, 3, 1, 1]), (64, [8, 4, 2, 1, 1, 1])]
 )

@@ -81,6 +81,10 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
 
     path, weights = _read_run(path, best) if path.is_dir() else (path, read_weights(path))
     about = weights.cutmix
+    if "task" in about:
+        raise UsageError(
+            f"{path} is a transfer ({about['task']}), no classifier: cutmix transfer {source} --predict IMAGE"
+        )
     call = model or about.get("model") or guess_model(weights.state_dict)
     if not call:
         raise UsageError(f"{path} does not say what network it is for; name it with --model, e.g. 'ResNet(depth=50)'")

@@ -19,7 +19,7 @@ import numpy as np
 from cutmix.data import Boxes
 from cutmix.errors import UsageError
 
-RECALLS = np.arange(11) / 10
+RECALLS = np.arange(11) / 10  # quotients of whole numbers, as recalls are: three of ten is exactly what 3/10 is
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,7 @@ class Curve:
         """Mean over the recalls 0, 0.1, ..., 1 of the best precision at that recall or a higher one (VOC 2007)."""
         if not self.objects:
             return float("nan")
-        # A recall of 3/10 must reach 0.3, whatever the last bits of the two numbers are.
-        best = [self.precision_N[self.recall_N >= recall - 1e-9].max(initial=0.0) for recall in RECALLS]
+        best = [self.precision_N[self.recall_N >= recall].max(initial=0.0) for recall in RECALLS]
         return float(np.mean(best))
 
     @property

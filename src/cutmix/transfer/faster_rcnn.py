@@ -27,6 +27,9 @@ from cutmix.transfer.detection import Detection
 
 C4_STRIDE, LAST_STRIDE = 16, 32
 FPN_STRIDES = (4, 8, 16, 32)
+C4_ANCHORS, FPN_ANCHORS = (128, 256, 512), (32, 64, 128, 256, 512)
+RATIOS = (0.5, 1.0, 2.0)
+"""Heights of the anchors over their widths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,9 @@ class FasterRCNN(Detection):
             it; 0 none.
         roi_batch: regions of a picture that are learned from; upstream's res50.yml.
         pool: side in cells of a pooled region, in the C4 form.
+        anchors: sides in pixels of the boxes that proposals start from, each in three shapes: all at every place in the
+            C4 form (upstream's 128, 256 and 512 unless given), one for each of the five maps in the FPN form
+            (torchvision's 32 to 512). They should be of the size of the objects at ``size``.
         proposals: regions of a picture that are judged, in training and in a test.
         score: detections with a lower score are dropped; upstream keeps all.
     """
@@ -50,6 +56,7 @@ class FasterRCNN(Detection):
     frozen: int = 1
     roi_batch: int = 256
     pool: int = 7
+    anchors: tuple[int, ...] = ()
     proposals: tuple[int, int] = (2000, 300)
     score: float = 0.0
 
@@ -72,6 +79,8 @@ class FasterRCNN(Detection):
             raise UsageError(f"FasterRCNN takes 32 <= size <= max_size, got {self.size} and {self.max_size}")
         if not 0 <= self.frozen <= 3:
             raise UsageError(f"FasterRCNN(frozen=...) must be 0 to 3 stages, got {self.frozen}")
+        if self.form == "fpn" and len(self.anchors) not in (0, len(FPN_ANCHORS)):
+            raise UsageError(f"FasterRCNN in the FPN form takes {len(FPN_ANCHORS)} anchors, got {self.anchors}")
 
     def network(self, pretrained: Pretrained, data: BoxData) -> nn.Module:
         """torchvision's Faster R-CNN around our features; the new layers are drawn from torch's global generator.
@@ -101,7 +110,6 @@ class FasterRCNN(Detection):
 
     def _c4(self, pretrained: Pretrained, data: BoxData) -> dict[str, Any]:
         from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
-        from torchvision.models.detection.rpn import AnchorGenerator
         from torchvision.ops import MultiScaleRoIAlign
 
         network = pretrained.network
@@ -109,7 +117,7 @@ class FasterRCNN(Detection):
         head = MeanOverRegion(Tail(cut(network, trunk.name, last.name), self.norm))
         return {
             "backbone": OneMap(Backbone(network, [trunk.name], norm=self.norm, frozen_until=self._frozen(network))),
-            "rpn_anchor_generator": AnchorGenerator(((128, 256, 512),), ((0.5, 1.0, 2.0),)),
+            "rpn_anchor_generator": self._anchors((self.anchors or C4_ANCHORS,)),
             "box_roi_pool": MultiScaleRoIAlign(["0"], output_size=self.pool, sampling_ratio=2),
             "box_head": head,
             "box_predictor": FastRCNNPredictor(last.channels, data.num_classes + 1),
@@ -121,7 +129,17 @@ class FasterRCNN(Detection):
         backbone = Backbone(
             network, [stage.name for stage in stages], norm=self.norm, frozen_until=self._frozen(network)
         )
-        return {"backbone": Pyramid(backbone), "num_classes": data.num_classes + 1}
+        return {
+            "backbone": Pyramid(backbone),
+            "num_classes": data.num_classes + 1,
+            "rpn_anchor_generator": self._anchors(tuple((side,) for side in self.anchors or FPN_ANCHORS)),
+        }
+
+    def _anchors(self, sides: tuple[tuple[int, ...], ...]) -> Any:
+        """torchvision's generator, for maps that have boxes of these sides each."""
+        from torchvision.models.detection.rpn import AnchorGenerator
+
+        return AnchorGenerator(sides, (RATIOS,) * len(sides))
 
     def _frozen(self, network: nn.Module) -> str:
         if not self.frozen:

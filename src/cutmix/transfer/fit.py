@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -167,10 +167,17 @@ class TransferFit(Fit):
         started = time.perf_counter()
         network, final = self.tested_model(), self.state.epoch + 1 == self.settings.epochs
         with evaluating(network):
-            tested = self.task.test(network, self.test, self.data, self.accelerator, final=final)  # type: ignore[arg-type]
+            tested = self.task.test(network, self.watched_test(), self.data, self.accelerator, final=final)
         if final and self.keeper and self.accelerator.is_main_process:
             self.keeper.tested(tested)  # type: ignore[attr-defined]
         return {**tested.measures, "test_seconds": time.perf_counter() - started}
+
+    def watched_test(self) -> Iterator[PictureBatch]:
+        """The test's batches, each of which is shown as it goes by; its numbers are not known before the last one."""
+        unknown = torch.full((4,), float("nan"))
+        for step, batch in enumerate(self.test):
+            yield batch  # type: ignore[misc]
+            self.watch_test(step, unknown)
 
 
 def split_batch(batch: PictureBatch, count: int) -> list[PictureBatch]:
