@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any, TypeVar
 
-BEST, LAST = "best", "last"
+BEST, LAST, UNSAID = "best", "last", ""
 ERRORS = {"top1": "top-1 error", "top5": "top-5 error"}
 """The metrics of most tables; any other goes by its own name."""
 
@@ -19,7 +19,7 @@ class Claim:
     """Numbers that were published for a row. Standing alone in a file of recipes, it is a row that has no recipe.
 
     Raises:
-        ValueError: no table is named, or ``pick`` is neither of the two epochs that are reported.
+        ValueError: no table is named, or ``pick`` is none of what there is.
     """
 
     tables: tuple[str, ...]
@@ -29,7 +29,7 @@ class Claim:
     values: dict[str, float]
     """The numbers by metric, in the table's unit (errors in percent); none where the paper only draws a curve."""
     pick: str = BEST
-    """The epoch whose error is given: the "best" on the test set, or the "last" one."""
+    """The epoch whose error is given: the "best" on the test set, the "last" one, or "" where it is not said."""
     runs: int = 0
     """How many runs the number is a mean of; 0 where it is not said."""
     copied: bool = False
@@ -40,8 +40,8 @@ class Claim:
     def __post_init__(self) -> None:
         if not self.tables:
             raise ValueError(f"the claim of {self.row!r} names no table")
-        if self.pick not in (BEST, LAST):
-            raise ValueError(f"pick is {self.pick!r}; {BEST!r} and {LAST!r} are accepted")
+        if self.pick not in (BEST, LAST, UNSAID):
+            raise ValueError(f"pick is {self.pick!r}; {BEST!r}, {LAST!r} and {UNSAID!r} are accepted")
 
     @property
     def short(self) -> str:
@@ -62,7 +62,7 @@ class Claim:
         if self.copied:
             made = "copied from the method's own paper, trained with that paper's settings"
         else:
-            made = f"{self.pick} epoch on the test set" if self.pick == BEST else "last epoch"
+            made = {BEST: "best epoch on the test set", LAST: "last epoch", UNSAID: "the epoch is not said"}[self.pick]
             made += f", mean of {self.runs} runs" if self.runs > 1 else ""
         return f"{where}, {self.row}: {numbers} ({made})."
 
@@ -105,4 +105,5 @@ def recipe_name(function: Callable[..., Any]) -> str:
 
 def command(function: Callable[..., Any]) -> str:
     """The command that trains by this recipe."""
-    return f"cutmix train {recipe_name(function)}"
+    verb = "transfer" if function.__annotations__.get("return") == "TransferRecipe" else "train"
+    return f"cutmix {verb} {recipe_name(function)}"
