@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from cutmix.cli import main
 from cutmix.errors import UsageError
@@ -18,7 +19,7 @@ from cutmix.recipes.transfer_recipe import TransferRecipe
 from cutmix.training.checkpoint import load_checkpoint
 from cutmix.training.interrupt import Interrupted
 from cutmix.training.loop import make_accelerator
-from cutmix.training.schedules import Constant
+from cutmix.training.schedules import Cosine
 from cutmix.transfer.backbone import Pretrained
 from cutmix.transfer.batches import Place, TrainPictures
 from cutmix.transfer.caption_words import END, PAD, START, UNKNOWN
@@ -85,7 +86,7 @@ def test_rows_are_captions_or_pictures(tiny_captions):
     assert [each.train.target(0).tolist(), each.train.target(1).tolist()] == [
         of_picture[:1].tolist(), [of_picture[1, :6].tolist()]]  # fmt: skip
     assert of_picture[1].tolist()[5:] == [END, PAD, PAD]
-    assert each.train.pictures.captions == every.train.captions
+    assert each.train.pictures().captions == every.train.captions
 
 
 def test_rare_words_are_unknown(tiny_captions):
@@ -203,15 +204,31 @@ def test_pixels_are_normalised_as_the_backbone_was_trained(tiny_captions, pretra
         assert torch.equal(classifier.fc(seen["feature"]), classifier((image - mean) / std))
 
 
+def view(task: NIC, data, row: int) -> torch.Tensor:
+    return task.test_view(data.train, row).image_CHW / 255
+
+
+def tell_pictures_apart(network: nn.Module, images: torch.Tensor) -> None:
+    """Set the batch norms to what they see of these images: a network of random weights sees little difference."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+            module.train()
+    with torch.no_grad():
+        network(images)
+    network.eval()
+
+
 # ---------------------------------------------------------------------------------------------------------- whole runs
 
 
 def test_it_learns_a_handful_of_pictures_by_heart(tiny_captions, pretrained):
-    """Near-perfect BLEU on the pictures that it was trained on; random weights say nothing like it."""
+    """Near-perfect BLEU on the pictures that it was trained on, by an encoder that is not trained."""
     task = NIC(size=32, embedding=16, hidden=32, beam=3, min_count=1, max_length=10, captions="all", augment=False,
-               dropout=0, momentum=0.2, test_train=6)  # fmt: skip
+               dropout=0, momentum=0.3, test_train=6)  # fmt: skip
     data, network = made(task, tiny_captions, pretrained)
-    settings = recipe(tiny_captions, epochs=80, batch_size=6, lr=0.02, test_every=80)
+    tell_pictures_apart(network.encoder.network, torch.stack([view(task, data, row) for row in range(6)]))
+    settings = recipe(tiny_captions, epochs=110, batch_size=6, lr=0.03, test_every=110)
     accelerator = make_accelerator(settings, cpu=True)
     found = {}
 
@@ -222,11 +239,11 @@ def test_it_learns_a_handful_of_pictures_by_heart(tiny_captions, pretrained):
             found.update(tested.details)
 
     state = fit_transfer(
-        network, task, data, schedule=Constant(), settings=settings, optimizer="Adam", accelerator=accelerator,
+        network, task, data, schedule=Cosine(), settings=settings, optimizer="Adam", accelerator=accelerator,
         keeper=Keeper(), workers=0,
     )  # fmt: skip
     assert state.history[-1]["train_cross_entropy"] < 0.25
-    assert found["train_bleu4"] > 95, (found, state.history[-1])
+    assert found["train_bleu4"] > 95
     assert found["train_pictures"] == 6
 
 

@@ -199,8 +199,8 @@ def list_caption_lines(path: Path) -> CaptionListing:
     else:
         every = make_split(_read_lines(path, wrong), left_out)
         names = [file.name for file in every.paths]
-        rows = split_by_name(np.zeros(len(names), np.int64), names, TEST_SHARE, 0) if names else ([], [])
-        parts = [every.subset([int(row) for row in part]) for part in rows]
+        rows = split_by_name(np.zeros(len(names), np.int64), names, TEST_SHARE, 0) if names else (np.empty(0, int),) * 2
+        parts = [every.subset(part.tolist()) for part in rows]
         name, folder = path.stem, path.parent
         note = f"a fifth of the pictures of {path.name}, chosen by their names, is the test part"
     return CaptionListing(name, folder, parts[0], parts[1], tuple(wrong), left_out, note)

@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -130,7 +130,9 @@ class NIC(Task):
         count = sum(map(len, data.train.captions))
         note = f"{data.note}; {count:,} captions of {len(data.train):,} pictures, {len(vocabulary):,} words"
         train = data.train.each() if self.captions == "each" else data.train
-        return replace(data, train=CaptionedRows(train, vocabulary), note=note, classes=vocabulary.words)
+        return replace(
+            data, train=CaptionedRows(train.paths, train.captions, vocabulary), note=note, classes=vocabulary.words
+        )
 
     def train_view(self, split: CaptionedRows, row: int, rng: np.random.Generator) -> Sample:
         top, left, mirror = self._place(rng) if self.augment else self._middle
@@ -193,10 +195,10 @@ class NIC(Task):
         measures = {"cider": measures.pop("cider"), **measures}
         if not final:
             return Tested(measures)
-        details = self._on_train(network, data, vocabulary, accelerator)
+        on_train = self._on_train(network, data, vocabulary, accelerator)
         if not accelerator.is_main_process:
             return Tested(measures)
-        details = {"meteor": meteor([one.words for one in told], true), **details, **people(true)}
+        details = {"meteor": meteor([one.words for one in told], true), **on_train, **people(true)}
         return Tested(
             measures,
             details,
@@ -209,7 +211,8 @@ class NIC(Task):
     def _on_train(
         self, network: nn.Module, data: CaptionData, vocabulary: Vocabulary, accelerator: Accelerator
     ) -> dict[str, float]:
-        every = data.train.pictures
+        assert isinstance(data.train, CaptionedRows)
+        every = data.train.pictures()
         split = every.subset(range(min(self.test_train, len(every))))
         if not len(split):
             return {}
@@ -229,22 +232,17 @@ class NIC(Task):
         captions_picture([_pixels(image) for image in batch.images[:GRID]], captions[:GRID], path, title=title)
 
 
-class CaptionedRows:
+@dataclass(frozen=True, eq=False, repr=False)
+class CaptionedRows(CaptionSplit):
     """Training rows with their words as numbers: a caption each, or all captions of a picture each."""
 
-    def __init__(self, split: CaptionSplit, vocabulary: Vocabulary) -> None:
-        self.split, self.paths = split, split.paths
-        self.numbers = [[vocabulary.encode(words(caption)) for caption in of_row] for of_row in split.captions]
+    vocabulary: Vocabulary
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    @cached_property
+    def numbers(self) -> list[list[list[int]]]:
+        """Of each row its captions' words, with ``<end>``."""
+        return [[self.vocabulary.encode(words(caption)) for caption in of_row] for of_row in self.captions]
 
-    @property
-    def captions(self) -> tuple[tuple[str, ...], ...]:
-        """The captions of each row, as they were written."""
-        return self.split.captions
-
-    @property
     def pictures(self) -> CaptionSplit:
         """A row a picture with all its captions."""
         every: dict[Path, list[str]] = {}
@@ -254,8 +252,7 @@ class CaptionedRows:
 
     def target(self, row: int) -> Tensor:
         """int64 (K, T): the words of a row's captions with ``<end>`` behind them, then ``<pad>``."""
-        captions = self.numbers[row]
-        return _padded([torch.tensor(caption) for caption in captions])
+        return _padded([torch.tensor(caption) for caption in self.numbers[row]])
 
 
 class Captioner(nn.Module):
