@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +34,25 @@ def tiny_arrays(tmp_path: Path) -> Path:
             image[:, :, label] += 150
         np.savez(folder / f"{split}.npz", images=images, labels=labels, classes=np.array(["red", "green", "blue"]))
     return folder
+
+
+@pytest.fixture
+def elsewhere_locked() -> Callable[[Path], AbstractContextManager[subprocess.Popen[str]]]:
+    """A context in which another process holds the lock on a file, as a run does on its folder's."""
+
+    @contextmanager
+    def locked(path: Path) -> Iterator[subprocess.Popen[str]]:
+        code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(); sys.stdin.read()"
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen([sys.executable, "-S", "-c", code, str(path)], **pipes) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return locked
 
 
 RESULT = {"test_images": 2000, "version": "0.1.0+g123", "device": "cpu, 2 threads, A CPU", "best_epoch": 1}

@@ -21,7 +21,7 @@ from cutmix.comparison import (
     paired_difference,
     read_runs,
 )
-from cutmix.errors import UsageError
+from cutmix.errors import CutmixError, UsageError
 from cutmix.results import Record, Summary
 
 CUTMIX = "CutMix(alpha=1.0, prob=0.5)"
@@ -64,7 +64,7 @@ def test_the_order_of_settings_does_not_matter(tmp_path, make_run):
     ],
 )
 def test_names_of_groups(recipes, names):
-    assert comparison._names(recipes) == names
+    assert comparison.setting_names(recipes) == names
 
 
 def test_what_differs():
@@ -326,6 +326,23 @@ def test_epochs_that_were_not_tested_are_no_hindrance(tmp_path, make_run):
     assert (read.median("test_error_top1"), read.median("test_loss")) == (5.0, None)
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"lr": 0', "{}"])
+def test_a_damaged_recipe_is_not_taken_for_one_that_says_nothing(tmp_path, make_run, text):
+    run = make_run(tmp_path / "run")
+    (run / "recipe.json").write_text(text)
+    with pytest.raises(CutmixError, match=r"cannot read .*recipe.json: .*\.$|it has no recipe.json"):
+        read_runs([run], {"lr": 0.1})
+
+
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl"])
+def test_damaged_numbers_are_named_with_the_way_to_get_them_back(tmp_path, make_run, name):
+    run = make_run(tmp_path / "run")
+    (run / name).write_text((run / name).read_text()[:-20])
+    remedy = f"delete {run / 'result.json'}, then cutmix train {run} --resume writes it again"
+    with pytest.raises(CutmixError, match=f"cannot read {run / name}: .*{remedy}"):
+        read_runs([run])
+
+
 def test_a_setting_that_an_older_recipe_lacks_is_the_default(tmp_path, make_run):
     runs = [make_run(tmp_path / "old"), make_run(tmp_path / "new", seed=1, test_every=1)]
     assert len(grouped(read_runs(runs))) == 2
@@ -357,4 +374,4 @@ def test_groups_of_one_method_are_named_by_the_arguments_that_differ():
     calls = ["CutMix(alpha=0.2, prob=0.5, scope='per_batch')", "CutMix(alpha=1.0, prob=0.5, scope='per_batch')",
              "NoMixing()", "Twice(CutMix(prob=0.5), 3)", "Twice(CutMix(prob=0.5), 4)"]  # fmt: skip
     names = ["CutMix(alpha=0.2)", "CutMix(alpha=1.0)", "NoMixing", "Twice(3)", "Twice(4)"]
-    assert comparison._names([{"mixing": call} for call in calls]) == names
+    assert comparison.setting_names([{"mixing": call} for call in calls]) == names

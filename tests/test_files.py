@@ -7,7 +7,7 @@ import pytest
 
 from cutmix import files as module
 from cutmix.errors import CutmixError
-from cutmix.files import write_atomically
+from cutmix.files import take_lock, write_atomically
 
 
 def test_a_failed_write_leaves_what_was_there_and_no_litter(tmp_path):
@@ -37,3 +37,30 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "folder").write_text("")
     with pytest.raises(CutmixError, match=r"cannot write .*folder/file"):
         write_atomically(tmp_path / "folder" / "file", lambda file: file.write(b"x"))
+
+
+def test_a_lock_keeps_other_processes_out_until_its_own_has_been_killed(tmp_path, elsewhere_locked):
+    with elsewhere_locked(tmp_path / "lock") as other:
+        with pytest.raises(BlockingIOError):
+            take_lock(tmp_path / "lock")
+        other.kill()
+        other.wait()
+        os.close(take_lock(tmp_path / "lock"))
+
+
+def test_a_lock_that_is_let_go_of_can_be_taken(tmp_path, elsewhere_locked):
+    os.close(take_lock(tmp_path / "lock"))
+    with elsewhere_locked(tmp_path / "lock"):  # which waits for it
+        pass
+
+
+def test_a_disk_without_locks_is_no_hindrance(tmp_path, monkeypatch):
+    import fcntl
+
+    def no_locks(descriptor, command):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    assert take_lock(tmp_path / "lock") is None
+    with pytest.raises(FileNotFoundError):
+        take_lock(tmp_path / "nowhere" / "lock")

@@ -374,3 +374,37 @@ def test_no_window_no_global_list_of_figures_and_no_torch(tmp_path):
     path = tmp_path / "runs.png"
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
     assert path.exists()
+
+
+def test_boxes_are_drawn_on_their_own_pixels():
+    images = np.full((1, 64, 80, 3), 100, np.uint8)  # shown twice as large
+    found, true = np.array([[10, 20, 30, 50]]), np.array([[40, 5, 70, 60]])
+    tiles = pictures.boxed(images, np.zeros((1, 64, 80)), [found], [true])
+    assert tiles.shape == (1, 128, 160, 3)
+    red, green = ((tiles[0] == colour).all(-1) for colour in ((225, 0, 0), (0, 235, 60)))
+    for drawn, (left, top, right, bottom) in ((red, (80, 10, 140, 120)), (green, (20, 40, 60, 100))):
+        rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+        assert (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == (left, top, right, bottom)
+        assert not drawn[top + 2 : bottom - 2, left + 2 : right - 2].any()
+    assert red.sum() == 2 * 2 * (60 + 110) - 16  # two pixels wide all around
+    assert 0.5 < green.sum() / (2 * 2 * (40 + 60) - 16) < 0.7  # dashed
+
+
+def test_under_a_map_the_image_is_covered_where_it_is_high():
+    image = np.full((4, 6, 3), 200, np.uint8)
+    cam = np.zeros((4, 6))
+    cam[1, 2] = 1
+    shown = pictures.under_cam(image, cam)
+    assert np.unique(shown.reshape(-1, 3), axis=0).shape[0] == 2
+    assert shown[0, 0].tolist() == [150, 150, 151]  # a quarter of the map's darkest colour
+    with pytest.raises(UsageError, match="height and width"):
+        pictures.under_cam(image, cam.T)
+
+
+def test_grids_come_as_pixels_too(tmp_path):
+    images = np.full((3, 32, 32, 3), 90, np.uint8)
+    pictures.mixed_batch_picture(images, ["a", "b", "c"], tmp_path / "grid.png", columns=2)
+    with Image.open(tmp_path / "grid.png") as written:
+        assert np.array_equal(
+            np.asarray(written.convert("RGB")), pictures.grid_pixels(images, ["a", "b", "c"], columns=2)
+        )

@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from cutmix import CutMix
+from cutmix.models import ResNet
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -73,6 +76,22 @@ def test_the_collate_function_runs():
     exec(loss, names)
     assert names["target"].shape == (128, 10)
     assert torch.isfinite(names["loss"])
+
+
+def test_mixing_in_hidden_layers_runs():
+    model = ResNet(depth=8, num_classes=5, bottleneck=False)
+    names = {
+        "model": model,
+        "images": torch.randn(6, 3, 8, 8),
+        "labels": torch.arange(6) % 5,
+        "rng": np.random.default_rng(0),
+    }
+    exec(code(2), names)
+    assert model.conv1.weight.grad.abs().sum() > 0
+    images, masks = torch.randn(2, 3, 8, 8), torch.arange(128).view(2, 8, 8)
+    mixed, mixed_masks = CutMix().with_masks(images, masks, names["rng"])
+    moved = mixed_masks != masks
+    assert torch.equal(moved, (mixed != images).all(1))
 
 
 def test_the_official_commands_are_in_it_word_for_word():

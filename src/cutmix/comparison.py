@@ -139,8 +139,8 @@ def read_runs(folders: Iterable[Path], defaults: Mapping[str, Any] | None = None
 
 def _read_run(folder: Path, defaults: Mapping[str, Any]) -> Run:
     recipe = _parsed(folder / "recipe.json")
-    if not recipe:
-        raise CutmixError(f"{folder} does not hold a run: it has no recipe.json.")
+    if not any(recipe):
+        raise CutmixError(f"{folder} does not hold a run: it has no recipe.json, or an empty one.")
     (result,) = _parsed(folder / "result.json") or [{}]
     missing = [name for name in (LAST, BEST, "test_images", "version", "device") if result and name not in result]
     if missing:
@@ -154,11 +154,16 @@ def _parsed(path: Path) -> list[dict[str, Any]]:
     """The JSON objects in a file: one a line in a .jsonl, else one; none if there is no file."""
     try:
         text = path.read_text(encoding="utf-8")
-        return [dict(json.loads(part)) for part in (text.splitlines() if path.suffix == ".jsonl" else [text])]
+        found = [json.loads(part) for part in (text.splitlines() if path.suffix == ".jsonl" else [text])]
+        if not all(isinstance(part, dict) for part in found):
+            raise ValueError("it holds no JSON object")
+        return found
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as error:
-        raise CutmixError(f"cannot read {path}: {error}.") from error
+    except (OSError, ValueError) as error:
+        again = f"delete {path.with_name('result.json')}, then cutmix train {path.parent} --resume writes it again"
+        remedy = "" if path.name == "recipe.json" else f" Its numbers are in the run's checkpoint too: {again}."
+        raise CutmixError(f"cannot read {path}: {error}.{remedy}") from error
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
@@ -167,7 +172,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         members.setdefault(json.dumps(run.settings, sort_keys=True), []).append(run)
     recipes = [group[0].settings for group in members.values()]
-    return [Group(*group) for group in zip(_names(recipes), recipes, members.values())]
+    return [Group(*group) for group in zip(setting_names(recipes), recipes, members.values())]
 
 
 def find_baseline(groups: Sequence[Group], wanted: str = "") -> str:
@@ -203,7 +208,7 @@ def differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if any(recipe.get(name) != recipes[0].get(name) for recipe in recipes)]
 
 
-def _names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+def setting_names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """``CutMix``, or ``CutMix(alpha=0.5)`` if another is CutMix too, or ``epochs=30, mixing=CutMix`` if both differ."""
     settings = differing(recipes) or ["mixing"]
     names: list[str] = []
@@ -256,7 +261,7 @@ def named_by_recipe(records: Sequence[Record]) -> dict[str, list[Record]]:
         key = json.dumps(recipe, sort_keys=True)
         recipes[key] = recipe
         members.setdefault(key, []).append(record)
-    return dict(zip(_names(list(recipes.values())), members.values())) if records else {}
+    return dict(zip(setting_names(list(recipes.values())), members.values())) if records else {}
 
 
 # --------------------------------------------------------------------------------------------------------- differences
@@ -296,7 +301,7 @@ def paired_difference(one: Summary, baseline: Summary, confidence: float = CONFI
     mean = statistics.fmean(gaps)
     if len(gaps) == 1:
         return Difference(mean, None, None, seeds)
-    from scipy.special import stdtrit  # type: ignore[import-untyped]  # scikit-learn brings it
+    from scipy.special import stdtrit  # scikit-learn brings it
 
     half = float(stdtrit(len(gaps) - 1, (1 + confidence) / 2)) * statistics.stdev(gaps) / math.sqrt(len(gaps))
     return Difference(mean, mean - half, mean + half, seeds)

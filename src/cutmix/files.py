@@ -1,4 +1,4 @@
-"""Writing files so that they are there whole, or not at all."""
+"""Writing files so that they are there whole, or not at all; and keeping others from writing at the same time."""
 
 from __future__ import annotations
 
@@ -36,6 +36,33 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
     _sync_folder(path.parent)
+
+
+def take_lock(path: Path) -> int | None:
+    """Lock a file for this process, until the descriptor that is returned is closed or the process ends in any way.
+
+    The file is made if need be, and stays. The lock is no hindrance within the process that holds it. None where the
+    system or the disk knows no locks.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+        OSError: the file cannot be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        # Not flock: that one is inherited by the workers that decode photos, which live a little longer than a process
+        # that was killed.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise BlockingIOError(error.errno, "another process holds the lock", str(path)) from error
+        return None
+    return descriptor
 
 
 def reason(error: BaseException) -> str:

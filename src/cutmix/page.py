@@ -1,4 +1,7 @@
-"""What a page is made of: headings, texts, tables and pictures, each of which says itself in HTML and in Markdown."""
+"""What a page is made of: blocks that say themselves in HTML and in Markdown, and the frame around them.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class Heading:
         return f"<h{self.level}>{escape(self.text)}</h{self.level}>"
 
     def markdown(self) -> str:
-        return f"{'#' * self.level} {_plain(self.text)}"
+        return f"{'#' * self.level} {plain(self.text)}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Text:
         return f"<p>{escape(self.text)}</p>"
 
     def markdown(self) -> str:
-        return _plain(self.text)
+        return plain(self.text)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Items:
         return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in self.texts) + "</ul>"
 
     def markdown(self) -> str:
-        return "\n".join(f"- {_plain(text)}" for text in self.texts)
+        return "\n".join(f"- {plain(text)}" for text in self.texts)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Table:
 
     def markdown(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
+        return "\n".join("| " + " | ".join(plain(cell) for cell in line) + " |" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Pictures:
         return f'<div class="pictures">{"".join(figures)}</div>'
 
     def markdown(self) -> str:
-        return "\n\n".join(f"![{_plain(caption)}]({path.name})\n\n{_plain(caption)}" for path, caption in self.pictures)
+        return "\n\n".join(f"![{plain(caption)}]({path.name})\n\n{plain(caption)}" for path, caption in self.pictures)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Code:
         return "\n".join(["```", *self.lines, "```"])
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """``text`` with what Markdown would take for its own signs escaped."""
     return "".join(f"\\{sign}" if sign in r"\`*_|<[" else sign for sign in text.replace("\n", " "))
 

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bands_picture",
+    "boxed",
     "cam_overlay",
     "curves_picture",
     "denormalise",
+    "grid_pixels",
     "methods_picture",
     "mixed_batch_picture",
     "runs_picture",
     "share_captions",
+    "under_cam",
 ]
 
 # Okabe and Ito's palette: told apart by people with any common colour blindness. Black comes last, yellow is left out.
@@ -212,6 +215,10 @@ def _name_lines(name: str) -> list[str]:
 
 
 def _write_grid(rows: Sequence[tuple[str, NDArray[np.uint8], list[str]]], path: Path | str, title: str | None) -> None:
+    _write_png(_grid_figure(rows, title), path)
+
+
+def _grid_figure(rows: Sequence[tuple[str, NDArray[np.uint8], list[str]]], title: str | None) -> Figure:
     """Lay out rows of (name, images, captions) pixel by pixel, with all words drawn by the figure."""
     ruler, bold = _Ruler(CAPTION), _Ruler(NAME, "bold")
     tiles = [_tiles(images) for _, images, _ in rows]
@@ -242,7 +249,7 @@ def _write_grid(rows: Sequence[tuple[str, NDArray[np.uint8], list[str]]], path: 
             canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
             write(x + tile.shape[1] / 2, y + tile_h + 4, "\n".join(words[r][c]), ha="center", fontsize=CAPTION)
     figure.figimage(canvas, resize=False)
-    _write_png(figure, path)
+    return figure
 
 
 # -------------------------------------------------------------------------------------------------------------- curves
@@ -463,6 +470,61 @@ def cam_overlay(
     _write_png(figure, path)
 
 
+def boxed(
+    images_NHWC: NDArray[np.uint8],
+    cams_NHW: NDArray[np.floating[Any]],
+    found_boxes: Sequence[NDArray[Any]],
+    true_boxes: Sequence[NDArray[Any]],
+) -> NDArray[np.uint8]:
+    """The images under their activation maps, at a size to be seen: true boxes in red, found ones in dashed green.
+
+    As in figure 4 of Yun et al. 2019. Boxes are (left, top, right, bottom), the edges of their pixels, some an image.
+    """
+    images = _checked_images(images_NHWC, [""] * len(images_NHWC))
+    shown = _tiles(np.stack([under_cam(image, cam) for image, cam in zip(images, cams_NHW)])).copy()
+    scale = np.array([shown.shape[2] / images.shape[2], shown.shape[1] / images.shape[1]] * 2)
+    for tile, found, true in zip(shown, found_boxes, true_boxes):
+        for boxes, colour, dashed in ((true, (225, 0, 0), False), (found, (0, 235, 60), True)):
+            for box in np.rint(np.asarray(boxes) * scale).astype(int):
+                _outline(tile, box, colour, dashed)
+    return shown
+
+
+def grid_pixels(images_NHWC: NDArray[np.uint8], captions: Sequence[str], columns: int = 8) -> NDArray[np.uint8]:
+    """What :func:`mixed_batch_picture` writes, as pixels (H, W, 3), without a title or a limit."""
+    images = _checked_images(images_NHWC, captions)
+    starts = range(0, len(images), columns)
+    rows = [("", images[start : start + columns], list(captions[start : start + columns])) for start in starts]
+    return _pixels(_grid_figure(rows, None))
+
+
+def under_cam(image_HWC: NDArray[np.uint8], cam_HW: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """An image under its activation map in [0, 1]: where the map is low, the image is little covered."""
+    from matplotlib import colormaps
+
+    cam = np.asarray(cam_HW, np.float32)
+    if cam.shape != image_HWC.shape[:2] or not (np.isfinite(cam).all() and cam.min() >= 0 and cam.max() <= 1):
+        raise UsageError(
+            f"a map of shape {cam.shape} was given for an image of {image_HWC.shape[:2]}: it takes a map of the "
+            "image's height and width in [0, 1]. upsample_cams() in cutmix.evaluation.cam makes one."
+        )
+    cover = (0.25 + 0.45 * cam)[..., None]
+    mixed = (1 - cover) * image_HWC + cover * 255 * colormaps["inferno"](cam)[..., :3]
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _outline(tile_HWC: NDArray[np.uint8], box: NDArray[Any], colour: tuple[int, int, int], dashed: bool) -> None:
+    """Draw the inner edge of a box, two pixels wide, into the tile."""
+    left, top, right, bottom = box.tolist()
+    inside = np.zeros(tile_HWC.shape[:2], bool)
+    inside[top:bottom, left:right] = True
+    inside[top + 2 : max(top + 2, bottom - 2), left + 2 : max(left + 2, right - 2)] = False
+    if dashed:
+        rows, columns = np.indices(inside.shape)
+        inside &= (rows + columns) % 10 < 6
+    tile_HWC[inside] = colour
+
+
 def _draw_bars(figure: Figure, left: float, probabilities: Sequence[tuple[str, float]]) -> None:
     """One bar a class, its name above it, from the left edge of the rest of the figure."""
     axes = figure.add_axes((left, 0.03, 0.985 - left, 0.80))
@@ -486,6 +548,16 @@ def _figure(width: float, height: float, dpi: int) -> Figure:
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _pixels(figure: Figure) -> NDArray[np.uint8]:
+    """The figure as pixels (H, W, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    with _missing_glyphs_drawn_as_boxes():
+        canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _write_png(figure: Figure, path: Path | str) -> None:

@@ -12,7 +12,20 @@ import pytest
 
 from cutmix.cli import main, make_parser
 
-COMMANDS = ("train", "compare", "test", "predict", "transfer", "preview", "report", "list", "data")
+COMMANDS = (
+    "train",
+    "compare",
+    "test",
+    "evaluate",
+    "predict",
+    "look",
+    "boxes",
+    "transfer",
+    "preview",
+    "report",
+    "list",
+    "data",
+)
 TINY = "--model ResNet(depth=8,bottleneck=False) --epochs 2 --batch-size 16 --lr 0.05 --cpu --quiet"
 
 
@@ -128,7 +141,7 @@ def test_a_run_leaves_its_whole_story(run):
         "curves.png",
     ):
         assert (run / name).stat().st_size > 0, name
-    assert not [p.name for p in run.iterdir() if p.name.startswith(".")]
+    assert not [p.name for p in run.iterdir() if p.name.endswith(".tmp")]
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe["model"] == "ResNet(depth=8, bottleneck=False, num_classes=3, stem='cifar')"
     assert recipe["mixing"].startswith("CutMix(alpha=1.0, prob=0.5")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cutmix.cli import main
@@ -48,3 +50,22 @@ def test_misuse_is_answered(tmp_path, make_comparison, capsys, words, answer):
     assert main(["compare", *words, "--out", str(tmp_path / "out")]) == 2
     assert answer in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["--baseline", "b"], "no group of runs is called 'b'. There are: NoMixing, CutMix."),
+        (["--out", "file/there"], "cannot write to file/there: "),
+    ],
+)
+def test_what_would_be_a_mistake_at_the_end_is_found_before_anything_runs(
+    tiny_arrays, tmp_path, monkeypatch, capsys, words, answer
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for name, mixing in {"a": "NoMixing()", "c": "CutMix()"}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": f"arrays:{tiny_arrays}", "mixing": mixing}))
+    assert main(["compare", "a.json", "c.json", "--quiet", *words]) == 2
+    assert answer in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

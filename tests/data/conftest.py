@@ -40,6 +40,9 @@ def makers() -> dict[str, Maker]:
         "fashion_mnist": make_fashion_mnist,
         "digits": lambda root: "digits",
         "imagenet": make_imagenet,
+        "tiny_imagenet": make_tiny_imagenet,
+        "cub200": make_cub200,
+        "oxford_pets": make_oxford_pets,
         "folder": make_folder,
         "arrays": make_arrays,
     }
@@ -129,6 +132,64 @@ def make_imagenet(root: Path) -> str:
                 path = root / "ILSVRC" / part / wnid / f"{part}_{number}.JPEG"
                 write_picture(path, 40 + number, 30, seed=int(wnid[1:]) + count)
     return "imagenet"
+
+
+def make_tiny_imagenet(root: Path) -> str:
+    """Two classes in the order of their names, not of wnids.txt; the second val image of the first has no real box."""
+    folder = root / "tiny-imagenet-200"
+    wnids = ("n01443537", "n01629819")
+    for number, wnid in enumerate(wnids):
+        names = [f"{wnid}_{image}.JPEG" for image in range(3)]
+        for image, name in enumerate(names):
+            write_picture(folder / "train" / wnid / "images" / name, 64, 64, seed=10 * number + image)
+        lines = [f"{name}\t{image}\t3\t{40 + image}\t50" for image, name in enumerate(names)]
+        (folder / "train" / wnid / f"{wnid}_boxes.txt").write_text("\n".join(lines) + "\n")
+    rows = [(1, "0\t0\t63\t63"), (0, "5\t10\t20\t49"), (0, "7\t7\t7\t30")]
+    for image, _ in enumerate(rows):
+        write_picture(folder / "val/images" / f"val_{image}.JPEG", 64, 64, seed=30 + image)
+    lines = [f"val_{image}.JPEG\t{wnids[number]}\t{box}" for image, (number, box) in enumerate(rows)]
+    (folder / "val/val_annotations.txt").write_text("\n".join(lines) + "\n")
+    (folder / "wnids.txt").write_text("\n".join(reversed(wnids)) + "\n")
+    (folder / "words.txt").write_text("n01443537\tgoldfish, Carassius auratus\nn01629819\tEuropean fire salamander\n")
+    return "tiny_imagenet"
+
+
+def make_cub200(root: Path) -> str:
+    """Five photos of 40x30 pixels; numbers 2 and 5 are tested on."""
+    folder = root / "CUB_200_2011"
+    names = ["001.Black_footed_Albatross/a.jpg", "001.Black_footed_Albatross/b.jpg", "002.Laysan_Albatross/c.jpg"]
+    names += ["002.Laysan_Albatross/d.jpg", "002.Laysan_Albatross/e.jpg"]
+    for number, name in enumerate(names):
+        write_picture(folder / "images" / name, 40, 30, seed=number)
+    tables = {
+        "images.txt": names,
+        "classes.txt": ["001.Black_footed_Albatross", "002.Laysan_Albatross"],
+        "image_class_labels.txt": ["1", "1", "2", "2", "2"],
+        "train_test_split.txt": ["1", "0", "1", "1", "0"],
+        "bounding_boxes.txt": [f"{number}.0 5.0 20.0 10.0" for number in range(5)],
+    }
+    for file, values in tables.items():
+        lines = [f"{number} {value}" for number, value in enumerate(values, start=1)]
+        (folder / file).write_text("\n".join(lines) + "\n")
+    return "cub200"
+
+
+def make_oxford_pets(root: Path) -> str:
+    """Two breeds; the outline of photo n covers columns n + 2 to 20 and rows 4 to 11 of 40x30 pixels."""
+    folder = root / "oxford-iiit-pet"
+    names = [f"{breed}_{number}" for breed in ("Abyssinian", "american_bulldog") for number in (1, 2, 3)]
+    for number, name in enumerate(names):
+        write_picture(folder / "images" / f"{name}.jpg", 40, 30, seed=number)
+        outline = np.full((30, 40), 2, np.uint8)
+        outline[4:12, number + 2 : 21] = 3
+        outline[5:11, number + 3 : 20] = 1
+        path = folder / "annotations/trimaps" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(outline).save(path)
+    for file, part in (("trainval.txt", (0, 1, 3)), ("test.txt", (5, 4, 2))):
+        lines = [f"{names[number]} {1 + number // 3} 1 1" for number in part]
+        (folder / "annotations" / file).write_text("\n".join(lines) + "\n")
+    return "oxford_pets"
 
 
 def make_folder(root: Path) -> str:

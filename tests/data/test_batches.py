@@ -24,12 +24,14 @@ from cutmix.data import (
     NoAugment,
     PhotoCrop,
     PhotoSplit,
+    SquareCrop,
     default_workers,
     test_batches,
     train_batches,
 )
 from cutmix.data.batches import ArrayImages, DeviceImages
 from cutmix.data.chance import epoch_order
+from cutmix.data.transforms import centre_view
 from cutmix.errors import CutmixError, UsageError
 
 from .conftest import make_folder
@@ -253,8 +255,10 @@ def test_the_device_path_gives_the_same_bits(arrays: Data, augment: CropFlip | N
     assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in pairs)
 
 
-@pytest.mark.parametrize("augment", [PhotoCrop(16), PhotoCrop(12, jitter=0.4, lighting=0.1), NoAugment()])
-def test_workers_change_nothing(photos: Data, augment: PhotoCrop | NoAugment) -> None:
+@pytest.mark.parametrize(
+    "augment", [PhotoCrop(16), PhotoCrop(12, jitter=0.4, lighting=0.1), SquareCrop(20, 16), NoAugment()]
+)
+def test_workers_change_nothing(photos: Data, augment: PhotoCrop | SquareCrop | NoAugment) -> None:
     def epoch(workers: int) -> list[Batch]:
         return list(train_batches(photos, batch_size=4, seed=3, augment=augment, workers=workers).epoch(1))
 
@@ -293,6 +297,15 @@ def test_a_photo_test_is_the_centre_view(photos: Data) -> None:
         :, 6:26
     ]  # the short side fits; of 31 columns 20 from (31 - 20) / 2 = 5.5 -> 6
     assert np.array_equal((shown * 255).round().numpy().astype(np.uint8), pixels)
+
+
+def test_squared_tests_ignore_the_aspect(photos: Data) -> None:
+    batch = next(iter(test_batches(replace(photos, squared=20), batch_size=1, workers=0)))
+    shown = batch.images_BCHW[0].permute(1, 2, 0) * torch.tensor(STD) + torch.tensor(MEAN)
+    expected = centre_view(Image.fromarray(photos.test.pictures([0])[0]), 16, squared=20)
+    assert np.array_equal((shown * 255).round().numpy().astype(np.uint8), expected)
+    with pytest.raises(UsageError, match="squared is 12"):
+        replace(photos, squared=12)
 
 
 @pytest.mark.parametrize(

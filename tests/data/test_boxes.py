@@ -1,108 +1,186 @@
-"""Boxes: what is kept, clipped, left out and counted; data that cannot be used is named before training starts."""
+"""Boxes of files and in views, worked out by hand at pictures that are not square."""
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cutmix.cli import main
-from cutmix.data import BoxSplit, load_boxes, make_boxes
-from cutmix.data.boxes import CLIPPED, DEGENERATE, OUTSIDE, BoxListing, check_listed, load_listed, within_picture
+from cutmix.data import ArraySplit, Data, PhotoSplit, view_boxes
+from cutmix.data.arrays import resized
+from cutmix.data.boxes import (
+    Annotation,
+    Boxes,
+    Geometry,
+    collect,
+    from_pixels,
+    move,
+    picture_size,
+    read_table,
+    read_voc,
+)
 from cutmix.errors import CutmixError, UsageError
 
+HALF = (0.5, 0.5, 0.5)
 
-def picture(path: Path, width: int = 40, height: int = 30, level: int = 0) -> Path:
-    Image.new("RGB", (width, height), (level, 0, 0)).save(path)
+
+def photos(*boxes: list[float], size: tuple[int, int], image_size: int, squared: int = 0) -> tuple[Data, Boxes]:
+    """Data whose two test photos have ``size`` (width, height), the first with these boxes."""
+    annotations = [Annotation(np.array(boxes, float).reshape(-1, 4), size), Annotation(np.zeros((0, 4)), size)]
+    split = PhotoSplit((Path("a"), Path("b")), np.array([0, 1]), lambda: collect(annotations))
+    data = Data("made", ("a", "b"), split, split, HALF, HALF, image_size, flip=True, squared=squared)
+    return data, view_boxes(data)
+
+
+def test_a_box_goes_through_resizing_and_cropping() -> None:
+    # 500x375 becomes 341x256, of which columns 58.5 -> 58 (round half to even) and rows 16 on are seen.
+    _, boxes = photos([100, 50, 300, 200], size=(500, 375), image_size=224)
+    x, y = 341 / 500, 256 / 375
+    np.testing.assert_allclose(boxes.boxes_M4, [[100 * x - 58, 50 * y - 16, 300 * x - 58, 200 * y - 16]])
+    assert boxes.sizes_N2.tolist() == [[224, 224]] * 2
+    assert (boxes.counts_N.tolist(), boxes.dropped) == ([1, 0], 0)
+
+
+def test_a_square_view_stretches_the_box() -> None:
+    _, boxes = photos([100, 150, 300, 200], size=(500, 375), image_size=224, squared=256)
+    x, y = 256 / 500, 256 / 375
+    np.testing.assert_allclose(boxes.boxes_M4, [[100 * x - 16, 150 * y - 16, 300 * x - 16, 200 * y - 16]])
+
+
+def test_boxes_are_where_the_view_shows_them() -> None:
+    """White boxes on black photos, through the views that a network gets."""
+    from cutmix.data.transforms import centre_view
+
+    for size, squared in (((90, 130), 0), ((130, 90), 0), ((130, 90), 100)):
+        left, top, right, bottom = 40, 20, 75, 70
+        pixels = np.zeros((size[1], size[0], 3), np.uint8)
+        pixels[top:bottom, left:right] = 255
+        _, boxes = photos([left, top, right, bottom], size=size, image_size=80, squared=squared)
+        seen = centre_view(Image.fromarray(pixels), 80, squared)[..., 0] > 127
+        columns, rows = (np.flatnonzero(seen.any(axis)) for axis in (0, 1))
+        shown = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        np.testing.assert_allclose(boxes.boxes_M4[0], shown, atol=0.6)
+
+
+def test_boxes_are_clipped_to_the_view_and_dropped_outside_of_it() -> None:
+    # 40x20 pixels at image_size 20 are seen in their columns 10 to 29.
+    _, boxes = photos([0, 0, 15, 20], [0, 0, 10, 20], [29.5, 3, 40, 9], [25, 3, 40, 9], size=(40, 20), image_size=20)
+    assert boxes.boxes_M4.tolist() == [[0, 0, 5, 20], [15, 3, 20, 9]]
+    assert boxes.dropped == 2  # the one outside, and the one of which half a pixel is left
+
+
+def test_small_images_are_scaled_as_a_whole() -> None:
+    split = ArraySplit(
+        np.zeros((1, 16, 16, 3), np.uint8),
+        np.array([0]),
+        lambda: collect([Annotation(np.array([[2, 4, 8, 15]]), (16, 16))]),
+    )
+    train = ArraySplit(np.zeros((2, 24, 24, 3), np.uint8), np.array([0, 1]))
+    data = Data("made", ("a", "b"), train, resized(split, 24), HALF, HALF, 24, flip=True)
+    assert view_boxes(data).boxes_M4.tolist() == [[3, 6, 12, 22.5]]
+
+
+def test_splits_without_boxes_are_named() -> None:
+    split = ArraySplit(np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1]))
+    with pytest.raises(UsageError, match="made has no boxes"):
+        view_boxes(Data("made", ("a", "b"), split, split, HALF, HALF, 8, flip=True))
+
+
+def test_what_cannot_be_right_is_dropped_and_counted() -> None:
+    wrong = [[5, 5, 5, 9], [9, 5, 4, 9], [-9, 0, -2, 5], [30, 2, 40, 4], [math.nan, 0, 3, 3]]
+    boxes = collect([Annotation(np.array([*wrong, [-2, 1, 99, 4]], float), (20, 10)), None])
+    assert boxes.boxes_M4.tolist() == [[0, 1, 20, 4]]
+    assert boxes.dropped == 6
+    assert len(boxes) == 2
+
+
+def test_subsets_keep_each_image_its_boxes() -> None:
+    boxes = collect([Annotation(np.array([[k, 0, k + 1, 1]] * k, float).reshape(-1, 4), (9, 9)) for k in range(4)])
+    part = boxes.subset([3, 0, 2])
+    assert part.counts_N.tolist() == [3, 0, 2]
+    assert part.of(0).tolist() == [[3, 0, 4, 1]] * 3
+    assert part.of(2).tolist() == [[2, 0, 3, 1]] * 2
+    assert part.of(1).shape == (0, 4)
+
+
+def test_splits_hand_their_boxes_on() -> None:
+    data, _ = photos([1, 2, 3, 4], size=(9, 9), image_size=9)
+    part = data.test.subset([1, 0])
+    assert part.read_boxes is not None
+    assert part.read_boxes().counts_N.tolist() == [0, 1]
+
+
+def test_pixels_become_edges() -> None:
+    assert from_pixels([[0, 0, 0, 0], [2, 3, 5, 9]]).tolist() == [[0, 0, 1, 1], [2, 3, 6, 10]]
+    assert from_pixels([1, 1, 500, 375], origin=1).tolist() == [[0, 0, 500, 375]]
+
+
+def test_moving_scales_before_it_cuts() -> None:
+    boxes = collect([Annotation(np.array([[2, 4, 6, 8]], float), (10, 20))])
+    moved = move(boxes, lambda width, height: Geometry((30 / width, 40 / height), (5, 7), 25))
+    assert moved.boxes_M4.tolist() == [[1, 1, 13, 9]]
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+VOC = (
+    "<annotation><size><width>{}</width><height>{}</height></size>"
+    "<object><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>40</xmax><ymax>9</ymax></bndbox></object>"
+    "<object><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>"
+)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (40, 30)).save(path)
     return path
 
 
-def listing(tmp_path: Path, **changes) -> BoxListing:
-    """Two training pictures and one to test."""
-    paths = [picture(tmp_path / f"{number}.png", level=number) for number in range(3)]
-    one = make_boxes([[1, 2, 11, 22]], [0])
-    settings = {"train": BoxSplit(tuple(paths[:2]), (one, one)), "test": BoxSplit((paths[2],), (one,))}
-    return BoxListing("made", tmp_path, ("a", "b"), **{**settings, **changes})
+def test_voc_counts_pixels_from_one(picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.xml").write_text(VOC.format(40, 30))
+    found = read_voc(tmp_path / "photo.xml", picture)
+    assert found is not None
+    assert found.boxes_M4.tolist() == [[0, 1, 40, 9], [2, 2, 3, 4]]
+    assert found.size == (40, 30)
 
 
-def test_boxes_within_their_picture_by_hand():
-    """Of seven boxes three have no area, one lies outside, one reaches over by 5, one by half a pixel."""
-    rows = [[3, 3, 3, 9], [9, 9, 5, 12], [40, 0, 50, 10], [30, 10, 45, 20], [-0.5, 0, 10, 10], [0, 0, 40, 30],
-            [float("nan"), 0, 5, 5]]  # fmt: skip
-    counts: Counter[str] = Counter()
-    kept = within_picture(make_boxes(rows, range(7), [False] * 6 + [True]), 40, 30, counts)
-    np.testing.assert_array_equal(kept.xyxy_M4, [[30, 10, 40, 20], [0, 0, 10, 10], [0, 0, 40, 30]])
-    assert kept.labels_M.tolist() == [3, 4, 5]
-    assert counts == {DEGENERATE: 3, OUTSIDE: 1, CLIPPED: 1}
+def test_boxes_of_another_size_are_not_used(picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.xml").write_text(VOC.format(30, 40))
+    assert read_voc(tmp_path / "photo.xml", picture) is None
+    (tmp_path / "photo.xml").write_text(VOC.format(0, 0))  # some files say nothing
+    assert read_voc(tmp_path / "photo.xml", picture) is not None
 
 
-def test_pictures_without_anything_to_learn_are_left_out_of_training_alone(tmp_path):
-    empty, hard = make_boxes([], []), make_boxes([[1, 1, 9, 9]], [0], [True])
-    base = listing(tmp_path)
-    paths = base.train.paths
-    extra = picture(tmp_path / "extra.png", level=9)
-    train = BoxSplit((*paths, extra), (base.train.boxes[0], empty, hard))
-    test = BoxSplit((base.test.paths[0], picture(tmp_path / "more.png", level=8)), (base.test.boxes[0], empty))
-    data = load_listed(listing(tmp_path, train=train, test=test))
-    assert data.train.paths == (paths[0],)
-    assert len(data.test) == 2
-    assert "2 training pictures without an object to train on left out" in data.note
+@pytest.mark.parametrize(
+    "content", ["", "<annotation>", VOC.replace("<xmin>1", "<xmin>one"), VOC.replace("<xmin>1</xmin>", "")]
+)
+def test_damaged_annotations_are_named(picture: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "photo.xml").write_text(content)
+    with pytest.raises(CutmixError, match=r"photo\.xml"):
+        read_voc(tmp_path / "photo.xml", picture)
 
 
-def test_unusable_files_are_counted_and_named(tmp_path):
-    base = listing(tmp_path, problems=((tmp_path / "x.xml", "has no name"),), sizes={tmp_path / "2.png": (30, 40)})
-    whole = base.train.paths[0].read_bytes()
-    base.train.paths[0].write_bytes(whole[: len(whole) // 2])
-    base.train.paths[1].unlink()
-    with pytest.raises(CutmixError) as raised:
-        load_listed(base)
-    said = str(raised.value)
-    assert said.startswith(f"4 file(s) of {tmp_path} cannot be used")
-    assert "x.xml: has no name" in said
-    assert "1.png: is missing" in said
-    assert "2.png: is 40x30 pixels, its annotation is for 30x40" in said
-    assert not check_listed(base).ok
+def test_missing_annotations_are_named(picture: Path, tmp_path: Path) -> None:
+    with pytest.raises(CutmixError, match=r"other\.xml is missing"):
+        read_voc(tmp_path / "other.xml", picture)
 
 
-def test_a_class_that_is_only_tested_is_refused(tmp_path):
-    test = BoxSplit((picture(tmp_path / "t.png"),), (make_boxes([[0, 0, 5, 5]], [1]),))
-    with pytest.raises(CutmixError, match=r"tests 1 class\(es\) that no training picture shows: b"):
-        load_listed(listing(tmp_path, test=test))
+def test_a_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(tmp_path / "turned.jpg", exif=exif)
+    assert picture_size(tmp_path / "turned.jpg") == (30, 40)
+    (tmp_path / "none.jpg").write_text("no picture")
+    with pytest.raises(CutmixError, match=r"none\.jpg"):
+        picture_size(tmp_path / "none.jpg")
 
 
-def test_a_part_without_objects_is_refused(tmp_path):
-    test = BoxSplit((picture(tmp_path / "t.png"),), (make_boxes([[0, 0, 5, 5]], [0], [True]),))
-    with pytest.raises(CutmixError, match="the test part of made has no object"):
-        load_listed(listing(tmp_path, test=test))
-
-
-def test_copies_between_the_parts_are_said(tmp_path):
-    base = listing(tmp_path)
-    base.test.paths[0].write_bytes(base.train.paths[1].read_bytes())
-    assert "1 of 1 test pictures are also train pictures" in load_listed(base).note
-    assert check_listed(base).copies == ((base.train.paths[1], base.test.paths[0]),)
-
-
-def test_the_fingerprint_follows_the_boxes(tmp_path):
-    first = load_listed(listing(tmp_path)).fingerprint
-    assert load_listed(listing(tmp_path)).fingerprint == first
-    moved = BoxSplit((tmp_path / "2.png",), (make_boxes([[1, 2, 12, 22]], [0]),))
-    assert load_listed(listing(tmp_path, test=moved)).fingerprint != first
-
-
-@pytest.mark.parametrize("spec", ["cifar10", "voc:", "folder:x"])
-def test_other_data_is_refused(spec):
-    with pytest.raises(UsageError, match="voc:PATH or coco:PATH is accepted"):
-        load_boxes(spec)
-
-
-def test_the_check_says_it_all(tmp_path, capsys):
-    assert main(["data", "check", f"voc:{tmp_path}"]) == 1
-    assert "is no VOC folder" in capsys.readouterr().err
-    lines = list(check_listed(listing(tmp_path, note="a note")).lines())
-    assert lines[0] == "made: 2 train and 1 test pictures; objects of each class:"
-    assert lines[1].split() == ["a", "2", "1"]
-    assert lines[-2:] == ["a note", "can be trained on"]
+@pytest.mark.parametrize(("content", "said"), [("a b\nc\n", "line 2 is 'c'"), ("\n\n", "it is empty")])
+def test_tables_name_the_line(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "table.txt").write_text(content)
+    with pytest.raises(CutmixError, match=said):
+        read_table(tmp_path / "table.txt", 2, "letters")

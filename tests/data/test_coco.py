@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutmix.data.boxes import load_listed
 from cutmix.data.coco import list_coco
+from cutmix.data.objects import load_listed
 from cutmix.errors import CutmixError
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]

@@ -18,6 +18,7 @@ from cutmix.data import (
     NoAugment,
     PhotoCrop,
     PhotoSplit,
+    SquareCrop,
     default_augment,
     prepare_photo,
 )
@@ -273,7 +274,7 @@ def test_augmentations_are_values() -> None:
     assert repr(CropFlip()) == "CropFlip(padding=4, flip=True)"
     assert repr(PhotoCrop()) == "PhotoCrop(size=224, flip=True, jitter=0.0, lighting=0.0)"
     assert repr(NoAugment()) == "NoAugment()"
-    for augment in (CropFlip(2, False), PhotoCrop(160, jitter=0.4), NoAugment()):
+    for augment in (CropFlip(2, False), PhotoCrop(160, jitter=0.4), SquareCrop(240, 224), NoAugment()):
         assert eval(repr(augment)) == augment
         assert type(augment) in get_args(Augment)
     with pytest.raises(FrozenInstanceError):
@@ -297,3 +298,30 @@ def test_the_default_is_the_papers() -> None:
     assert default_augment(data) == CropFlip(padding=4, flip=False)
     photos = PhotoSplit((Path("a"), Path("b")), labels)
     assert default_augment(Data("photos", ("a", "b"), photos, photos, MEAN, STD, 160, flip=True)) == PhotoCrop(size=160)
+
+
+def test_a_square_view_ignores_the_aspect() -> None:
+    image = Image.fromarray(made_up_image(60, 90))
+    square = np.asarray(image.resize((50, 50), Image.Resampling.BILINEAR))
+    assert np.array_equal(centre_view(image, 40, squared=50), square[5:45, 5:45])
+
+
+def test_square_crops_are_windows_of_the_square() -> None:
+    image = Image.fromarray(made_up_image(60, 90))
+    square = np.asarray(image.resize((50, 50), Image.Resampling.BILINEAR))
+    windows = {square[y : y + 44, x : x + 44].tobytes(): (y, x) for y in range(7) for x in range(7)}
+    free, fixed = SquareCrop(resize=50, size=44), SquareCrop(resize=50, size=44, flip=False)
+    seen, mirrored = set(), 0
+    for seed in range(200):
+        view, plain = (augment.view(image, np.random.default_rng(seed)) for augment in (free, fixed))
+        seen.add(windows[plain.tobytes()])
+        mirrored += not np.array_equal(view, plain)
+        assert np.array_equal(view, plain) or np.array_equal(view[:, ::-1], plain)
+    assert {y for y, _ in seen} == {x for _, x in seen} == set(range(7))
+    assert 70 < mirrored < 130
+
+
+@pytest.mark.parametrize(("resize", "size"), [(256, 0), (224, 256)])
+def test_square_crops_that_make_no_sense_are_refused(resize: int, size: int) -> None:
+    with pytest.raises(UsageError, match="SquareCrop size"):
+        SquareCrop(resize=resize, size=size)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutmix.data.boxes import check_listed, load_listed
+from cutmix.data.objects import check_listed, load_listed
 from cutmix.data.voc import list_voc, read_annotation
 from cutmix.errors import CutmixError
 

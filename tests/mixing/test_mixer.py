@@ -220,6 +220,7 @@ def test_mixed_precision(mixing, dtype) -> None:
     assert loss.isfinite()
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own, as it compiles
 def test_a_compiled_network_is_not_compiled_again_for_each_step() -> None:
     from torch._dynamo.testing import CompileCounter
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutmix.errors import UsageError
-from cutmix.mixing import Blend, Box, Erase, Keep, Paste, Plan, pixels
+from cutmix.mixing import Blend, Box, Compose, CutMix, Cutout, Erase, Keep, MixUp, Paste, Plan, pixels
 
 BOX = Box(top=1, left=2, bottom=3, right=5)  # 2x3, in a 4x6 image 6 of 24 pixels
 SWAP = np.array([1, 0])
@@ -275,3 +275,43 @@ def test_a_share_outside_0_and_1_is_refused(share) -> None:
 def test_whole_numbers_cannot_be_blended(dtype) -> None:
     with pytest.raises(UsageError, match=f"Images of {dtype} cannot be blended"):
         Blend(0.3, SWAP).apply(torch.zeros(2, 1, 4, 6, dtype=dtype))
+
+
+def test_masks_of_whole_numbers_follow_what_is_pasted() -> None:
+    masks = torch.tensor([3, 255])[:, None, None].repeat(1, 4, 6)
+    images = torch.randn(2, 3, 4, 6)
+    handed_in = {"box": (1, 2, 3, 5), "partners": [1, 0]}
+    mixed, mixed_masks = CutMix().with_masks(images, masks, np.random.default_rng(0), **handed_in)
+    expected = masks.clone()
+    expected[0, 1:3, 2:5], expected[1, 1:3, 2:5] = 255, 3
+    assert torch.equal(mixed_masks, expected)
+    assert torch.equal(mixed[0, :, 1:3, 2:5], images[1, :, 1:3, 2:5])
+    assert masks.unique().tolist() == [3, 255]
+    assert (masks[0] == 3).all()
+
+
+def test_masks_are_blended_by_parts_and_not_by_numbers() -> None:
+    images, masks = torch.randn(2, 3, 4, 6), torch.tensor([0, 2])[:, None, None].repeat(1, 4, 6)
+    for whole in (masks, masks.to(torch.uint8), masks.bool()):
+        before = images.clone()
+        with pytest.raises(UsageError, match=r"cannot be blended: give each class a part"):
+            MixUp().with_masks(images, whole, np.random.default_rng(0), inplace=True)
+        assert torch.equal(images, before)  # nothing half done
+    parts = torch.nn.functional.one_hot(masks, 3).permute(0, 3, 1, 2).float()
+    _, mixed = MixUp().with_masks(images, parts, np.random.default_rng(0), lam=0.3, partners=[1, 0])
+    assert mixed[0, :, 1, 2].tolist() == pytest.approx([0.3, 0, 0.7])
+
+
+def test_what_is_erased_keeps_its_mask() -> None:
+    images, masks = torch.ones(2, 3, 4, 6), torch.ones(2, 4, 6, dtype=torch.int64)
+    mixed, kept = Cutout(size=2).with_masks(images, masks, np.random.default_rng(0))
+    assert torch.equal(kept, masks)
+    assert (mixed == 0).any()
+    both = Compose((Cutout(size=2), CutMix())).draw(images.shape, np.random.default_rng(0))
+    assert torch.equal(both.apply_to_masks(masks), masks)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 4, 6), (2, 6, 4), (2, 5, 4, 7)])
+def test_masks_of_another_size_are_refused(shape) -> None:
+    with pytest.raises(UsageError, match="Masks must be"):
+        CutMix().with_masks(torch.ones(2, 3, 4, 6), torch.ones(shape), np.random.default_rng(0))

@@ -15,6 +15,7 @@ from torch import nn
 
 from cutmix.errors import CutmixError, UsageError
 from cutmix.models import list_timm, list_torchvision, timm_model, torchvision_model
+from cutmix.models.library import timm_normalisation, torchvision_kwargs, torchvision_normalisation
 
 
 def test_neither_library_is_imported_before_it_is_used() -> None:
@@ -145,7 +146,53 @@ def test_a_damaged_download(hub: Path) -> None:
         torchvision_model("resnet18", weights="DEFAULT")
 
 
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+def test_torchvision_s_weights_say_how_their_images_were_normalised() -> None:
+    assert torchvision_normalisation("resnet50", "IMAGENET1K_V2") == IMAGENET
+    assert torchvision_normalisation("efficientnet_v2_l", "DEFAULT") == HALVES
+    assert torchvision_normalisation("efficientnet_v2_l", "EfficientNet_V2_L_Weights.IMAGENET1K_V1") == HALVES
+    with pytest.raises(UsageError, match=r"has no weights 'V9'. It has: IMAGENET1K_V1"):
+        torchvision_normalisation("resnet18", "V9")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "changed"),
+    [
+        ("resnet18", "DEFAULT", {}),
+        ("vit_b_16", "IMAGENET1K_V1", {"image_size": 224}),
+        ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1", {"image_size": 384}),
+        ("googlenet", "DEFAULT", {"transform_input": True}),
+        ("inception_v3", "DEFAULT", {"transform_input": True}),
+    ],
+)
+def test_a_network_is_the_same_with_weights_and_without_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, weights: str, changed: dict[str, Any]
+) -> None:
+    from torchvision.models import _api
+
+    assert torchvision_kwargs(name, weights) == changed
+    monkeypatch.setattr(_api, "load_state_dict_from_url", lambda *_, **__: {})
+    monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
+    monkeypatch.setattr(nn.init, "trunc_normal_", lambda tensor, **_: tensor)
+    with torch.device("meta"):
+        trained = torchvision_model(name, num_classes=7, weights=weights)
+        bare = torchvision_model(name, num_classes=7, **changed)
+    shapes, same = ({key: value.shape for key, value in model.state_dict().items()} for model in (trained, bare))
+    assert shapes == same
+    settings = ("transform_input", "aux_logits", "image_size")
+    assert [getattr(trained, key, None) for key in settings] == [getattr(bare, key, None) for key in settings]
+
+
 # timm
+
+
+def test_timm_s_weights_say_how_their_images_were_normalised() -> None:
+    pytest.importorskip("timm")
+    assert timm_normalisation("resnet10t.c3_in1k") == IMAGENET
+    assert timm_normalisation("vit_tiny_patch16_224") == HALVES
 
 
 def test_timm_network() -> None:

@@ -159,3 +159,21 @@ def test_the_shortcut_is_projected_where_the_shape_changes(width: int, stride: i
 def test_refusals(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ResNet(**kwargs)
+
+
+@pytest.mark.parametrize(("stem", "depth", "side"), [("imagenet", 18, 64), ("cifar", 11, 16)])
+def test_without_the_last_stride_maps_are_twice_as_large(stem, depth, side):
+    plain, wide = (ResNet(depth, 5, stem=stem, last_stride=stride).eval() for stride in (2, 1))
+    wide.load_state_dict(plain.state_dict())  # the same names and shapes
+    images = torch.randn(1, 3, side, side)
+    with torch.no_grad():
+        small, large = plain.forward_features(images), wide.forward_features(images)
+    assert [2 * length for length in small.shape[2:]] == list(large.shape[2:])
+    assert (side // plain.total_stride, side // wide.total_stride) == (small.shape[2], large.shape[2])
+    assert "last_stride=1" in repr(wide)
+    assert "last_stride" not in repr(plain)
+
+
+def test_other_last_strides_are_refused():
+    with pytest.raises(UsageError, match="last_stride is 1 or 2"):
+        ResNet(last_stride=3)

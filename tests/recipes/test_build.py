@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cutmix.data import CropFlip, PhotoCrop
+from cutmix.data import IMAGENET_MEAN, IMAGENET_STD, CropFlip, PhotoCrop, load_data
 from cutmix.errors import CutmixError, UsageError
 from cutmix.mixing import CutMix, NoMixing
 from cutmix.models import DropBlock, ShakeDrop, StochasticDepth, Together
@@ -17,7 +17,9 @@ from cutmix.recipes.build import (
     make_model,
     make_regularizer,
     model_call,
+    pretrained_normalisation,
     seeded_model,
+    without_pretrained,
 )
 from cutmix.recipes.calls import parse_call
 from cutmix.recipes.recipe import Recipe
@@ -143,3 +145,68 @@ def test_a_regularizer_that_does_not_fit_is_refused(tiny_arrays):
     mobile = recipe.but(data=f"arrays:{tiny_arrays}", model="torchvision.squeezenet1_1", regularizer="ShakeDrop()")
     with pytest.raises(UsageError, match="no residual blocks"):
         build(mobile)
+
+
+HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ResNet(depth=20)", None),
+        ("torchvision.resnet18(num_classes=7)", None),
+        ("resnet18(weights=None)", None),
+        ("timm.vit_tiny_patch16_224(pretrained=False)", None),
+        ("resnet18(weights='DEFAULT')", (IMAGENET_MEAN, IMAGENET_STD)),
+        ("torchvision.efficientnet_v2_l(weights='DEFAULT', num_classes=7)", HALVES),
+        ("efficientnet_v2_l(7, 'IMAGENET1K_V1')", HALVES),
+        ("timm.vit_tiny_patch16_224(pretrained=True)", HALVES),
+        ("timm.vit_tiny_patch16_224(7, True)", HALVES),
+    ],
+)
+def test_trained_weights_bring_the_constants_of_their_images(text, expected):
+    assert pretrained_normalisation(parse_call(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        ("ResNet(depth=20, num_classes=7)", "ResNet(depth=20, num_classes=7)"),
+        ("resnet18(weights=None)", "resnet18(weights=None)"),
+        ("torchvision.resnet18(weights='DEFAULT', num_classes=7)", "torchvision.resnet18(num_classes=7)"),
+        ("resnet18(7, 'DEFAULT')", "resnet18(7)"),
+        ("vit_b_16(7, weights='IMAGENET1K_SWAG_E2E_V1')", "vit_b_16(7, image_size=384)"),
+        ("googlenet(weights='DEFAULT')", "googlenet(transform_input=True)"),
+        ("googlenet(weights='DEFAULT', transform_input=False)", "googlenet(transform_input=False)"),
+        ("timm.resnet10t(pretrained=True, num_classes=7)", "timm.resnet10t(num_classes=7)"),
+        ("timm.resnet10t(7, True, drop_rate=0.3)", "timm.resnet10t(7, drop_rate=0.3)"),
+    ],
+)
+def test_a_network_without_its_trained_weights_keeps_its_shape(text, without):
+    assert str(without_pretrained(parse_call(text))) == without
+
+
+def test_a_recipe_with_trained_weights_normalises_as_they_were_trained(tiny_arrays, monkeypatch):
+    from torchvision.models import _api, get_model
+
+    torch.manual_seed(8)
+    trained = get_model("mobilenet_v3_small").state_dict()
+    monkeypatch.setattr(_api, "load_state_dict_from_url", lambda *_, **__: trained)
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model="mobilenet_v3_small(weights='DEFAULT')")
+    parts = build(recipe)
+    assert torch.equal(parts.model.features[0][0].weight, trained["features.0.0.weight"])
+    assert (parts.data.mean, parts.data.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    bare = build(recipe.but(model="mobilenet_v3_small"))
+    assert bare.data.mean == load_data(f"arrays:{tiny_arrays}").mean != IMAGENET_MEAN
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_checkpoint_to_start_from_brings_its_constants_where_it_notes_them(tiny_arrays, tmp_path, noted):
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model="ResNet(depth=8, bottleneck=False)")
+    plain = build(recipe)
+    constants = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    about = {"cutmix": constants} if noted else {}
+    torch.save({"state_dict": plain.model.state_dict(), **about}, tmp_path / "w.pth.tar")
+    data = build(recipe.but(init=str(tmp_path / "w.pth.tar"))).data
+    expected = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)) if noted else (plain.data.mean, plain.data.std)
+    assert (data.mean, data.std) == expected

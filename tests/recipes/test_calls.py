@@ -1,6 +1,9 @@
 import pytest
 
 from cutmix.errors import UsageError
+from cutmix.mixing import Compose, Cutout, ManifoldMixup, MixUp, RandomChoice
+from cutmix.recipes import names
+from cutmix.recipes.build import make_mixing
 from cutmix.recipes.calls import Call, construct, find, parse_call
 
 
@@ -13,12 +16,28 @@ from cutmix.recipes.calls import Call, construct, find, parse_call
         ("PyramidNet(200, alpha=240)", Call("PyramidNet", (200,), {"alpha": 240})),
         ("timm.resnet50(pretrained=True)", Call("timm.resnet50", (), {"pretrained": True})),
         ("Steps(at=(0.5, 0.75), by=-1)", Call("Steps", (), {"at": (0.5, 0.75), "by": -1})),
+        ("Choice(weights=(1,), of=(CutMix(), 2))", Call("Choice", (), {"weights": (1,), "of": (Call("CutMix"), 2)})),
+        ("Hidden(layers=['layer1', 0])", Call("Hidden", (), {"layers": ("layer1", 0)})),
         ("Choice(CutMix(alpha=0.3), MixUp())", Call("Choice", (Call("CutMix", (), {"alpha": 0.3}), Call("MixUp")))),
     ],
 )
 def test_calls_are_read_and_written_back(text, call):
     assert parse_call(text) == call
     assert parse_call(str(call)) == call
+
+
+@pytest.mark.parametrize("name", names.mixings())
+def test_every_method_is_made_again_from_what_it_prints(name):
+    made = make_mixing(name)
+    assert make_mixing(repr(made)) == made
+    assert make_mixing(str(parse_call(repr(made)))) == made
+
+
+def test_methods_within_methods_are_made():
+    choice = "RandomChoice(mixings=(MixUp(alpha=0.3), ManifoldMixup(layers=('a.1', 2))))"
+    text = f"Compose(mixings=(Cutout(size=16), {choice}))"
+    inner = RandomChoice((MixUp(0.3), ManifoldMixup(layers=("a.1", 2))))
+    assert make_mixing(text) == Compose((Cutout(16), inner))
 
 
 @pytest.mark.parametrize(

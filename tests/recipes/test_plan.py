@@ -40,6 +40,16 @@ def test_several_variations_make_a_grid():
     ]  # fmt: skip
 
 
+def test_every_setting_that_is_a_constructor_call_can_be_varied_inside_and_no_other_is_touched():
+    calls = {"model": "ResNet(depth=20)", "mixing": "MixUp(alpha=0.4)", "regularizer": "ShakeDrop(last=0.5)",
+             "schedule": "Cosine(warmup=1)", "augment": "CropFlip(padding=4)"}  # fmt: skip
+    asked = Recipe(**calls)
+    for setting, call in calls.items():
+        argument, _, value = call.partition("(")[2].rstrip(")").partition("=")
+        new = varied(asked, f"{setting}.{argument}", "8")
+        assert new.as_dict() == {**asked.as_dict(), setting: call.replace(f"={value})", "=8)")}
+
+
 def test_two_paths_that_end_alike_are_told_apart():
     schedule = Named("a", "a", Recipe(schedule="Cosine(warmup=1)", mixing="CutMix()"))
     assert names(schedule, vary=["schedule.warmup=2", "epochs=4"]) == ["a-warmup=2-epochs=4-s0"]

@@ -57,6 +57,16 @@ def test_what_was_there_before_does_not_count_as_fast(monkeypatch):
     assert "about 05:00 left; epochs: a-s0 7.0/10" in log.getvalue()
 
 
+def test_the_first_steps_say_nothing_of_the_time_left(monkeypatch):
+    clock, log = Clock(monkeypatch), io.StringIO()
+    shown = Progress(log)
+    shown.begin({"a-s0": 4}, 0)
+    shown.started("a-s0")
+    clock.now += 70  # a slow start
+    shown.moved("a-s0", 0.05)
+    assert log.getvalue().splitlines()[-1] == "0/1 runs; epochs: a-s0 0.1/4"
+
+
 def test_a_terminal_has_one_bar_for_all(monkeypatch):
     clock, terminal = Clock(monkeypatch), Terminal()
     shown = Progress(terminal)

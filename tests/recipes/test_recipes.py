@@ -11,7 +11,16 @@ from cutmix.recipes.calls import construct, parse_call
 from cutmix.recipes.listing import first_line, rows
 
 RECIPES = names.recipes()
-SIZES = {"cifar10": (10, 32), "cifar100": (100, 32), "imagenet": (1000, 224), "digits": (10, 8), "folder": (3, 224)}
+SIZES = {
+    "cifar10": (10, 32),
+    "cifar100": (100, 32),
+    "imagenet": (1000, 224),
+    "digits": (10, 8),
+    "fashion_mnist": (10, 28),
+    "folder": (3, 224),
+    "cub200": (200, 224),
+    "tiny_imagenet": (200, 64),
+}
 
 
 def test_recipes_are_found():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cutmix.data import IMAGENET_MEAN, IMAGENET_STD
 from cutmix.data.cifar import MEAN, STD
 from cutmix.errors import UsageError
 from cutmix.models import ResNet
@@ -138,3 +139,30 @@ def test_a_network_with_layer_noise_is_tested_with_its_expectation(tiny_arrays, 
     Image.new("RGB", (12, 12), (10, 200, 60)).save(tmp_path / "a.png")
     (guess,) = predict(trained, [tmp_path / "a.png"], cam_folder=tmp_path / "cam", cpu=True)
     assert guess.problem is None
+
+
+def test_a_fine_tuned_run_is_loaded_without_a_download(tiny_arrays, tmp_path, monkeypatch):
+    from torchvision.models import _api, get_model
+
+    trained = get_model("mobilenet_v3_small").state_dict()
+    monkeypatch.setattr(_api, "load_state_dict_from_url", lambda *_, **__: trained)
+    text = "mobilenet_v3_small(weights='DEFAULT')"
+    recipe = Recipe(data=f"arrays:{tiny_arrays}", model=text, epochs=1, batch_size=16, lr=0.01)
+    result = train(recipe, name="tuned", runs=tmp_path, cpu=True)
+
+    def no_network(*args, **kwargs):
+        raise AssertionError("weights were asked for")
+
+    monkeypatch.setattr(_api, "load_state_dict_from_url", no_network)
+    network = load_trained(str(tmp_path / "tuned"))
+    assert (network.mean, network.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert not torch.equal(network.model.features[0][0].weight, trained["features.0.0.weight"])
+    tested = test_trained(network, cpu=True)
+    assert (tested.top1, tested.top5) == (result["test_error_top1_last"], result["test_error_top5_last"])
+
+
+def test_a_library_s_trained_network_is_fed_as_its_weights_say(monkeypatch):
+    monkeypatch.setattr(module, "make_model", lambda call: torch.nn.Linear(2, 3))
+    network = load_trained("torchvision.efficientnet_v2_l(weights='DEFAULT')")
+    assert (network.mean, network.std, network.num_classes) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 3)
+    assert load_trained("torchvision.efficientnet_v2_l").mean == IMAGENET_MEAN

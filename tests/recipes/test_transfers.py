@@ -54,7 +54,7 @@ def test_each_row_of_table_a1_has_a_recipe_with_its_numbers(name, numbers):
     assert claim.values == dict(zip(scores, numbers))
     said = (function.__doc__ or "").splitlines()
     assert f"Table 10 and Table A1, {claim.row}: bleu1 {numbers[0]:g}" in said[2]
-    assert said[2].endswith("(the epoch is not said).")
+    assert said[2].endswith("(of which epoch is not said).")
     assert f"    cutmix transfer captioning.{name}" in said
     recipe = function()
     task = make_task(recipe.task)

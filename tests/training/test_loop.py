@@ -12,7 +12,7 @@ from torch import nn
 
 from cutmix.data import CropFlip, load_data, test_batches, train_batches
 from cutmix.errors import CutmixError, UsageError
-from cutmix.mixing import CutMix, NoMixing
+from cutmix.mixing import CutMix, ManifoldMixup, NoMixing, Scheduled, Until, mixed_cross_entropy
 from cutmix.models.regularizer import NoiseLayer
 from cutmix.training.display import Silent, StepInfo
 from cutmix.training.loop import fit
@@ -60,6 +60,44 @@ def test_equals_a_plain_loop_with_the_two_term_loss(data):
     )
     torch.testing.assert_close(weights(model), weights(plain), rtol=1e-5, atol=1e-6)
     assert [record["lr"] for record in state.history] == pytest.approx([0.1, 0.01])
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_hidden_layers_are_mixed_as_in_a_loop_written_out(data, accumulation):
+    mixing, plain = ManifoldMixup(layers=("0", "1")), linear()
+    optimizer = torch.optim.SGD(plain.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    for step, (images, labels, _) in enumerate(train_batches(data, batch_size=10, seed=0).epoch(0)):
+        (layer,) = mixing.at(0.0, stream(0, Purpose.MIXING, 0, step)).layers
+        here = ManifoldMixup(layers=(layer,)).draw(images.shape, stream(0, Purpose.MIXING, 0, step, 0))
+        optimizer.zero_grad()
+        for number, (part, own) in enumerate(zip(images.chunk(accumulation), labels.chunk(accumulation))):
+            before, after = plain[: int(layer) + 1], plain[int(layer) + 1 :]
+            maps = before(part)
+            drawn = here.for_map(maps.shape, number)
+            loss = mixed_cross_entropy(after(drawn.apply(maps)), drawn.targets(own))
+            (loss * len(part) / len(images)).backward()
+        optimizer.step()
+    model = linear()
+    one = settings(epochs=1, accumulation=accumulation)
+    fit(model, data, mixing=mixing, schedule=Constant(), settings=one)
+    torch.testing.assert_close(weights(model), weights(plain), rtol=1e-5, atol=1e-6)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_run_tells_how_much_of_it_is_done(data):
+    models = [linear() for _ in range(4)]
+    always = Scheduled(CutMix(), start=1.0, end=1.0)
+    mixings = [Until(until=0.5), always, CutMix(), Until(until=1.0)]
+    for model, mixing in zip(models, mixings):
+        fit(model, data, mixing=mixing, schedule=Constant(), settings=settings())
+    until, always, plain, to_the_end = map(weights, models)
+    assert torch.equal(always, plain)
+    assert torch.equal(to_the_end, plain)
+    assert not torch.equal(until, plain)
+    first, half = linear(), linear()
+    fit(first, data, mixing=Until(CutMix(), until=0.5), schedule=Constant(), settings=settings(epochs=1))
+    fit(half, data, mixing=CutMix(), schedule=Constant(), settings=settings(epochs=1))
+    assert not torch.equal(weights(first), weights(half))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data):

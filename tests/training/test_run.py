@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -100,3 +101,28 @@ def test_epochs_that_were_not_tested_leave_empty_cells_and_a_run_resumes(tiny_ar
     assert [bool(row["test_error_top1"]) for row in rows] == [False, True, True]
     assert result["best_epoch"] in (2, 3)
     assert train(seldom, name="run", runs=tmp_path, cpu=True, resume=True) == result
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_that_another_process_trains_in_is_refused_and_left_alone(
+    tiny_arrays, tmp_path, elsewhere_locked, resume
+):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".last.pth.tar.7.8.tmp").write_bytes(b"that process is writing this")
+    with elsewhere_locked(folder / ".lock"):
+        with pytest.raises(UsageError, match=f"another process trains in {folder}: wait until"):
+            train(recipe(tiny_arrays), name="run", runs=tmp_path, cpu=True, resume=resume)
+        assert sorted(path.name for path in folder.iterdir()) == [".last.pth.tar.7.8.tmp", ".lock"]
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 1}, {"lr": 1e30}])
+def test_the_folder_is_let_go_of_however_the_run_went(tiny_arrays, tmp_path, elsewhere_locked, changes):
+    with suppress(CutmixError):
+        train(recipe(tiny_arrays, **changes), name="run", runs=tmp_path, cpu=True)
+    with elsewhere_locked(tmp_path / "run" / ".lock"):  # which waits for it
+        pass
+    with pytest.raises(UsageError, match="holds a run already"):
+        train(recipe(tiny_arrays, **changes), name="run", runs=tmp_path, cpu=True)
+    with elsewhere_locked(tmp_path / "run" / ".lock"):
+        pass

@@ -63,11 +63,11 @@ class StopAt(Silent):
 
 
 def stop_and_resume(folder: Path, runs: Path) -> None:
-    """The same run twice, with batch norm and a moving average: whole, and stopped within an epoch and resumed."""
+    """The same run twice, with batch norm, mixed layers and an average: whole, and stopped and resumed."""
     recipe = Recipe(
         data=f"arrays:{folder}",
         model="ResNet(depth=8, bottleneck=False)",
-        mixing="CutMix(prob=0.5)",
+        mixing="RandomChoice(mixings=(CutMix(prob=0.5), FeatureCutMix(layers=(1, 2, 3))))",
         epochs=2,
         batch_size=10,
         lr=0.05,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cutmix.data import Boxes, make_boxes
+from cutmix.data import Objects, make_boxes
 from cutmix.errors import UsageError
 from cutmix.transfer.average_precision import Detections, curves, iou_matrix, mean_over_classes
 
@@ -63,7 +63,7 @@ def test_a_detection_goes_to_the_object_that_it_overlaps_most_even_if_that_is_ta
 
 
 def test_difficult_objects_count_neither_way():
-    true = Boxes(np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32), np.zeros(2, int), np.array([True, False]))
+    true = Objects(np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32), np.zeros(2, int), np.array([True, False]))
     rows = [(0, 0, 10, 10, 0, 0.9), (0, 0, 10, 9, 0, 0.8), (20, 0, 30, 10, 0, 0.7)]
     (curve,) = curves([found(rows)], [true], 1)
     assert curve.objects == 1
@@ -96,8 +96,8 @@ def test_other_numbers_of_pictures_are_refused():
         curves([found([])], [ONE, ONE], 1)
 
 
-def random_case(seed: int) -> tuple[list[Detections], list[Boxes]]:
-    """Objects on a grid, so that VOC's and COCO's matching agree; copies, misses, strays; some objects difficult."""
+def random_case(seed: int) -> tuple[list[Detections], list[Objects]]:
+    """Boxes on a grid, so that VOC's and COCO's matching agree; copies, misses, strays; some objects difficult."""
     rng = np.random.default_rng(seed)
     every_found, every_true = [], []
     for _ in range(12):
@@ -111,11 +111,11 @@ def random_case(seed: int) -> tuple[list[Detections], list[Boxes]]:
         keep = rng.random(len(moved)) < 0.8
         scores = rng.permutation(len(moved))[keep] / 100 + rng.random() / 1000
         every_found.append(Detections(moved[keep], np.zeros(keep.sum(), int), scores))
-        every_true.append(Boxes(true, np.zeros(len(true), np.int64), difficult))
+        every_true.append(Objects(true, np.zeros(len(true), np.int64), difficult))
     return every_found, every_true
 
 
-def by_pycocotools(every_found: list[Detections], every_true: list[Boxes], recalls: np.ndarray) -> float:
+def by_pycocotools(every_found: list[Detections], every_true: list[Objects], recalls: np.ndarray) -> float:
     """AP at IoU 0.5 at these recalls. A difficult object is one outside of the areas that count, which is ignored."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval

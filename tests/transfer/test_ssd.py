@@ -165,6 +165,7 @@ def test_boxes_follow_their_pixels_through_the_augmentation(split, seed):
     """Whatever was drawn, the mean inside of the box is bright."""
     task = SSD(size=64)
     image, target = task.train_view(split, 0, np.random.default_rng(seed))
+    torch.manual_seed(1000 + seed)  # the view follows from the generator that is handed in, and from nothing else
     again, _ = task.train_view(split, 0, np.random.default_rng(seed))
     assert torch.equal(image, again)
     assert (image.shape, image.dtype) == ((3, 64, 64), torch.uint8)

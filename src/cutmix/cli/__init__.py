@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser() -> tuple[Parser, dict[str, Parser]]:
     """The parser, and those of its commands by name."""
-    from cutmix.cli import compare, data, list_, predict, preview, report, test, train, transfer
+    from cutmix.cli import boxes, compare, data, evaluate, list_, look, predict, preview, report, test, train, transfer
 
     parser = Parser(
         prog="cutmix",
@@ -34,7 +34,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     made: dict[str, Parser] = {}
-    for module in (train, compare, test, predict, transfer, preview, report, list_, data):
+    for module in (train, compare, test, evaluate, predict, look, boxes, transfer, preview, report, list_, data):
         name = module.__name__.rpartition(".")[2].rstrip("_")
         summary = (module.__doc__ or "").strip().splitlines()[0]
         made[name] = commands.add_parser(

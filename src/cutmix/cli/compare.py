@@ -12,6 +12,7 @@ run folders, nothing is run. --update makes the tables of a document again from 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -115,6 +116,7 @@ def run_and_compare(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(compare.describe(jobs, at_once))
         return 0
+    refuse_before_running(args, {circumstances.runs / job.run.name: job.run.recipe.as_dict() for job in jobs})
     watcher = Unseen() if args.quiet else Progress()
     failures = compare.run_jobs(jobs, circumstances, at_once=at_once, watcher=watcher)
     compared = {"mixing", *(variation.path.partition(".")[0] for variation in variations)}
@@ -125,6 +127,17 @@ def run_and_compare(args: argparse.Namespace) -> int:
     for failure in failures:
         print(f"cutmix: {failure.name} failed: {failure.error}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def refuse_before_running(args: argparse.Namespace, recipes: dict[Path, dict[str, Any]]) -> None:
+    """Find the mistakes that would only be seen at the end: a baseline that there is not, an --out that is a file."""
+    from cutmix.comparison import Run, find_baseline, grouped
+    from cutmix.errors import UsageError
+
+    find_baseline(grouped([Run(folder, recipe, [], {}) for folder, recipe in recipes.items()]), args.baseline)
+    there = next(path for path in (args.out.absolute(), *args.out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"cannot write to {args.out}: {there} is no folder that can be written to.")
 
 
 def named(word: str) -> Any:

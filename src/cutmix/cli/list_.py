@@ -1,4 +1,4 @@
-"""List what there is: recipes with the paper's numbers, transfers, mixing methods, regularizers, networks, data sets.
+"""List what there is: recipes with the paper's numbers, transfers, methods, regularizers, networks, data, questions.
 
 cutmix list recipes
 cutmix list recipes --table 5
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-WHAT = ("recipes", "transfers", "methods", "regularizers", "models", "data")
+WHAT = ("recipes", "transfers", "methods", "regularizers", "models", "data", "questions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,6 +28,11 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", help="a run's folder, a checkpoint, or a pretrained network"
     )
+    add_network_arguments(parser)
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a checkpoint is read, and where its network runs."""
     parser.add_argument(
         "--best", action="store_true", help="of a run: the best epoch (chosen on the test set), not the last"
     )

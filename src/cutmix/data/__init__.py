@@ -2,17 +2,27 @@
 
 from cutmix.data.autoaugment import AutoAugment
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
-from cutmix.data.boxes import BoxData, Boxes, BoxSplit, load_boxes, make_boxes
+from cutmix.data.boxes import Boxes
 from cutmix.data.captions import CaptionData, CaptionSplit, load_captions
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
+from cutmix.data.objects import BoxData, BoxSplit, Objects, load_boxes, make_boxes
 from cutmix.data.photos import PHOTO_SUFFIXES, PhotoError, read_photo
 from cutmix.data.places import default_root
 from cutmix.data.policy import Policy
 from cutmix.data.randaugment import RandAugment
 from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, PhotoSplit, Split
-from cutmix.data.transforms import Augment, CropFlip, NoAugment, PhotoCrop, default_augment, prepare_photo
+from cutmix.data.transforms import (
+    Augment,
+    CropFlip,
+    NoAugment,
+    PhotoCrop,
+    SquareCrop,
+    default_augment,
+    prepare_photo,
+    view_boxes,
+)
 from cutmix.data.trivialaugment import TrivialAugment
 
 __all__ = [
@@ -34,12 +44,14 @@ __all__ = [
     "Data",
     "DataRow",
     "NoAugment",
+    "Objects",
     "PhotoCrop",
     "PhotoError",
     "PhotoSplit",
     "Policy",
     "RandAugment",
     "Split",
+    "SquareCrop",
     "TestBatches",
     "TrainBatches",
     "TrivialAugment",
@@ -56,4 +68,5 @@ __all__ = [
     "read_photo",
     "test_batches",
     "train_batches",
+    "view_boxes",
 ]

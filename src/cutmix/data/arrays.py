@@ -84,7 +84,7 @@ def resized(split: ArraySplit, image_size: int | None) -> ArraySplit:
     for row, image_HWC in enumerate(split.images_NHWC):
         picture = Image.fromarray(image_HWC).resize((image_size, image_size), Image.Resampling.BILINEAR)
         images[row] = np.asarray(picture)
-    return ArraySplit(images, split.labels_N)
+    return ArraySplit(images, split.labels_N, split.read_boxes)
 
 
 def square_side(split: ArraySplit, where: str) -> int:

@@ -23,12 +23,14 @@ from cutmix.data.chance import CROP, PHOTO, POLICY, epoch_order, generator
 from cutmix.data.photos import PhotoError, read_photo
 from cutmix.data.splits import ArraySplit, Data, PhotoSplit, Split
 from cutmix.data.transforms import (
+    PHOTO_AUGMENTS,
     Augment,
     Canvas,
     CropFlip,
     Crops,
     NoAugment,
     PhotoCrop,
+    SquareCrop,
     centre_view,
     crop_on_device,
     default_augment,
@@ -242,14 +244,15 @@ class PhotoImages:
 
     paths: np.ndarray
     size: int
-    augment: PhotoCrop | NoAugment
+    squared: int
+    augment: PhotoCrop | SquareCrop | NoAugment
     mean: tuple[float, ...]
     std: tuple[float, ...]
     workers: int
     device: torch.device
 
     def batches(self, index_batches: Sequence[np.ndarray], seed: int, epoch: int) -> Iterator[Tensor]:
-        views = _PhotoViews(self.paths, self.size, self.augment, seed, epoch)
+        views = _PhotoViews(self.paths, self.size, self.squared, self.augment, seed, epoch)
         for pixels_BHWC, colour_B34 in _loaded(views, index_batches, self.workers, self.device):
             yield normalise(pixels_BHWC, self.mean, self.std, colour_B34)
 
@@ -317,7 +320,8 @@ class _PhotoViews(torch.utils.data.Dataset):
 
     paths: np.ndarray
     size: int
-    augment: PhotoCrop | NoAugment
+    squared: int
+    augment: PhotoCrop | SquareCrop | NoAugment
     seed: int
     epoch: int
 
@@ -337,18 +341,18 @@ class _PhotoViews(torch.utils.data.Dataset):
     def _write(self, row: int, place: int, pixels_BHWC: np.ndarray, colour_B34: np.ndarray | None) -> None:
         image = read_photo(_path(self.paths[row]))
         if isinstance(self.augment, NoAugment):
-            pixels_BHWC[place] = centre_view(image, self.size)
+            pixels_BHWC[place] = centre_view(image, self.size, self.squared)
             return
         rng = generator(self.seed, PHOTO, self.epoch, row)
         pixels_BHWC[place] = self.augment.view(image, rng)
-        if colour_B34 is not None:
+        if colour_B34 is not None and isinstance(self.augment, PhotoCrop):
             colour_B34[place] = self.augment.colour(pixels_BHWC[place], rng)
 
 
 def _images(data: Data, split: Split, augment: Augment, workers: int | None, device: torch.device | str) -> Images:
     target = torch.device(device)
     if isinstance(split, ArraySplit):
-        if isinstance(augment, PhotoCrop):
+        if isinstance(augment, PHOTO_AUGMENTS):
             accepted = "CropFlip or NoAugment is accepted"
             raise UsageError(f"{augment} is for photos; {data.name} holds small images: {accepted}.")
         if isinstance(augment, CropFlip) and augment.policy is not None:
@@ -359,10 +363,10 @@ def _images(data: Data, split: Split, augment: Augment, workers: int | None, dev
         return DeviceImages(torch.from_numpy(split.images_NHWC).to(target), augment, data.mean, data.std)
     if isinstance(augment, CropFlip):
         raise UsageError(
-            f"{augment} is for small images; {data.name} holds photos: PhotoCrop or NoAugment is accepted."
+            f"{augment} is for small images; {data.name} holds photos: PhotoCrop, SquareCrop or NoAugment is accepted."
         )
-    size = augment.size if isinstance(augment, PhotoCrop) else data.image_size
-    return PhotoImages(_packed(split), size, augment, data.mean, data.std, _count(workers), target)
+    size = augment.size if isinstance(augment, PHOTO_AUGMENTS) else data.image_size
+    return PhotoImages(_packed(split), size, data.squared, augment, data.mean, data.std, _count(workers), target)
 
 
 def _count(workers: int | None) -> int:

@@ -1,357 +1,203 @@
-"""Pictures with boxes around their objects: what detection data is, and what is done with boxes that cannot be right.
+"""Boxes around the objects of images, as annotations give them, and where they lie in the view that a network gets.
 
-Boxes are (x1, y1, x2, y2) in pixels, continuous: the left edge of the picture is 0 and its right edge is its width,
-so that ``x2 - x1`` is the width of the box. Shapes: M objects of a picture.
+A box is (left, top, right, bottom) in pixels from the picture's top left corner: the edges of its pixels, so that the
+pixel at the origin is (0, 0, 1, 1) and a width is a difference. Each data set's own convention ends where it is read.
+
+Shapes: N images, M boxes of all of them.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
-from cutmix.data.photo_facts import PhotoFact, Progress, photo_facts
 from cutmix.errors import CutmixError, UsageError
 
-SHOWN = 5
-TOLERANCE = 1.0
-"""Pixels that a box may reach over the picture's edge without being counted: the conventions differ by one."""
+EXIF_ORIENTATION = 0x0112
+TURNED_BY_A_QUARTER = (5, 6, 7, 8)
+LEAST_SIDE = 1.0  # pixels of a view
+
+
+class Annotation(NamedTuple):
+    """One image's boxes (m, 4), and the (width, height) of the picture that they were drawn on."""
+
+    boxes_M4: np.ndarray
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """The objects of one picture.
+    """The boxes of a split: box m, ``boxes_M4[m]`` (float64), lies in image ``image_M[m]``, which ascend.
 
-    ``xyxy_M4`` float32, ``labels_M`` int64 (from 0), ``difficult_M`` bool: objects that are neither trained on nor
-    counted in a test (VOC's ``difficult``, COCO's ``iscrowd``).
+    ``sizes_N2`` are (width, height) of the images. ``dropped`` counts boxes that were left out because they cannot be
+    right. An image may have no box.
     """
 
-    xyxy_M4: np.ndarray
-    labels_M: np.ndarray
-    difficult_M: np.ndarray
+    boxes_M4: np.ndarray
+    image_M: np.ndarray
+    sizes_N2: np.ndarray
+    dropped: int = 0
 
     def __len__(self) -> int:
-        return len(self.labels_M)
+        return len(self.sizes_N2)
 
-    def where(self, keep_M: np.ndarray) -> Boxes:
-        """The objects at which ``keep_M`` is true."""
-        return Boxes(self.xyxy_M4[keep_M], self.labels_M[keep_M], self.difficult_M[keep_M])
+    def of(self, image: int) -> np.ndarray:
+        """The boxes of one image, (m, 4)."""
+        start, end = np.searchsorted(self.image_M, [image, image + 1])
+        return self.boxes_M4[start:end]
+
+    @property
+    def counts_N(self) -> np.ndarray:
+        """How many boxes each image has."""
+        return np.bincount(self.image_M, minlength=len(self))
+
+    def subset(self, images: Sequence[int] | np.ndarray) -> Boxes:
+        """The boxes of these images, in that order. ``dropped`` stays that of the whole split."""
+        rows = np.asarray(images, np.int64)
+        parts = [self.of(row) for row in rows.tolist()]
+        image_M = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
+        return Boxes(np.concatenate([np.empty((0, 4)), *parts]), image_M, self.sizes_N2[rows], self.dropped)
 
 
-def make_boxes(
-    xyxy: Sequence[Sequence[float]], labels: Sequence[int], difficult: Sequence[bool] | None = None
-) -> Boxes:
-    """:class:`Boxes` of plain numbers; ``difficult`` is nowhere unless given."""
+BoxReader = Callable[[], Boxes]
+"""Reads the boxes of a split when somebody asks for them: training does not wait for 50,000 files."""
+
+
+def collect(annotations: Iterable[Annotation | None]) -> Boxes:
+    """The boxes of a split from those of its images, in order; None for an image whose annotation cannot be used.
+
+    Boxes without an area, or that do not touch their picture, are dropped and counted; the rest is clipped to it.
+    """
+    boxes, images, sizes, dropped = [], [], [], 0
+    for image, annotation in enumerate(annotations):
+        if annotation is None:
+            sizes.append((1, 1))
+            dropped += 1
+            continue
+        clipped_M4, good_M = clip(annotation.boxes_M4, annotation.size)
+        boxes.append(clipped_M4[good_M])
+        images += [image] * int(good_M.sum())
+        sizes.append(annotation.size)
+        dropped += int((~good_M).sum())
     return Boxes(
-        np.asarray(xyxy, np.float32).reshape(-1, 4),
-        np.asarray(labels, np.int64).reshape(-1),
-        np.zeros(len(labels), bool) if difficult is None else np.asarray(difficult, bool).reshape(-1),
+        np.concatenate([np.empty((0, 4)), *boxes]),
+        np.array(images, np.int64),
+        np.array(sizes, np.int64).reshape(-1, 2),
+        dropped,
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class BoxSplit:
-    """Picture files, and the objects in each."""
+def clip(boxes_M4: np.ndarray, size: tuple[float, float], least: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes clipped to a picture of (width, height), and which of them still have sides of more than ``least``.
 
-    paths: tuple[Path, ...]
-    boxes: tuple[Boxes, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} pictures with {sum(map(len, self.boxes))} objects>"
-
-    def subset(self, rows: Sequence[int]) -> BoxSplit:
-        """The pictures at ``rows``, in that order."""
-        return BoxSplit(tuple(self.paths[row] for row in rows), tuple(self.boxes[row] for row in rows))
-
-    def counts(self, num_classes: int) -> list[int]:
-        """How many objects of each class there are, difficult ones left out."""
-        labels = [boxes.labels_M[~boxes.difficult_M] for boxes in self.boxes]
-        return np.bincount(np.concatenate([*labels, np.empty(0, np.int64)]), minlength=num_classes).tolist()
-
-
-@dataclass(frozen=True, eq=False)
-class BoxData:
-    """Detection data, ready for training: every picture was decoded, every box lies within its picture.
-
-    ``note`` says what was left out and what a reader of the numbers should know.
+    A box that was turned inside out, or holds a number that is none, has no area.
     """
-
-    name: str
-    classes: tuple[str, ...]
-    train: BoxSplit
-    test: BoxSplit
-    note: str = ""
-
-    @property
-    def num_classes(self) -> int:
-        """How many classes of objects there are, the background not counted."""
-        return len(self.classes)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hex digits that stand for class names, the pictures' file names, and every box."""
-        digest = blake2b(json.dumps(self.classes).encode(), digest_size=8)
-        for split in (self.train, self.test):
-            digest.update(b"%d\0" % len(split))
-            for path, boxes in zip(split.paths, split.boxes):
-                digest.update(os.fsencode(path.name) + b"\0" + boxes.xyxy_M4.astype("<f4").tobytes())
-                digest.update(boxes.labels_M.astype("<i8").tobytes() + boxes.difficult_M.tobytes())
-        return digest.hexdigest()
+    low, high = np.zeros(4), np.array([*size, *size], np.float64)
+    clipped_M4 = np.clip(boxes_M4, low, high)
+    sides_M2 = clipped_M4[:, 2:] - clipped_M4[:, :2]
+    right_way_M = (boxes_M4[:, 2:] > boxes_M4[:, :2]).all(1)
+    return clipped_M4, right_way_M & (sides_M2 > least).all(1)
 
 
-@dataclass(frozen=True, eq=False)
-class BoxListing:
-    """What annotation files say, before any picture is opened."""
+class Geometry(NamedTuple):
+    """How a picture becomes a view: scaled by (x, y), then cut from (left, top) to a square of ``size``."""
 
-    name: str
-    folder: Path
-    classes: tuple[str, ...]
-    train: BoxSplit
-    test: BoxSplit
-    problems: tuple[tuple[Path, str], ...] = ()
-    """(file, what is wrong with it): whatever keeps the data from being trained on."""
-    note: str = ""
-    sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    """(width, height) of a picture where its annotation says it."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Every picture file, train before test."""
-        return self.train.paths + self.test.paths
+    scale: tuple[float, float]
+    corner: tuple[float, float]
+    size: int
 
 
-# ----------------------------------------------------------------------------------------------------- boxes put right
-
-
-@dataclass(frozen=True)
-class Mended:
-    """How many boxes and pictures were left out or changed, in words by :meth:`text`."""
-
-    counts: tuple[tuple[str, int], ...] = ()
-
-    def text(self) -> str:
-        """One line for a note; empty if nothing was."""
-        return "; ".join(f"{count} {what}" for what, count in self.counts if count)
-
-
-DEGENERATE, OUTSIDE, CLIPPED = (
-    "degenerate boxes (no width or no height) left out",
-    "boxes outside of their picture left out",
-    "boxes clipped to their picture",
-)
-UNTRAINABLE = "training pictures without an object to train on left out"
-
-
-def within_picture(boxes: Boxes, width: int, height: int, counts: Counter[str]) -> Boxes:
-    """The boxes that have an area within the picture, clipped to it; what was done is added to ``counts``."""
-    size_4 = np.array([width, height, width, height], np.float32)
-    x1, y1, x2, y2 = boxes.xyxy_M4.T
-    flat_M = ~((x2 > x1) & (y2 > y1))  # also where a number is not one
-    clipped_M4 = np.clip(boxes.xyxy_M4, 0, size_4)
-    outside_M = ~flat_M & ~((clipped_M4[:, 2] > clipped_M4[:, 0]) & (clipped_M4[:, 3] > clipped_M4[:, 1]))
-    kept_M = ~flat_M & ~outside_M
-    beyond_M = (np.abs(clipped_M4 - boxes.xyxy_M4) > TOLERANCE).any(axis=1)
-    counts[DEGENERATE] += int(flat_M.sum())
-    counts[OUTSIDE] += int(outside_M.sum())
-    counts[CLIPPED] += int((kept_M & beyond_M).sum())
-    return Boxes(clipped_M4, boxes.labels_M, boxes.difficult_M).where(kept_M)
-
-
-def mended(listing: BoxListing, facts: Sequence[PhotoFact]) -> tuple[BoxSplit, BoxSplit, Mended]:
-    """Train and test part with every box within its picture, and the training pictures that have something to learn."""
-    counts: Counter[str] = Counter()
-    every = [
-        within_picture(boxes, fact.width, fact.height, counts)
-        for boxes, fact in zip(listing.train.boxes + listing.test.boxes, facts)
-    ]
-    count = len(listing.train)
-    train = BoxSplit(listing.train.paths, tuple(every[:count]))
-    rows = [row for row, boxes in enumerate(train.boxes) if not boxes.difficult_M.all()]
-    counts[UNTRAINABLE] = count - len(rows)
-    order = (DEGENERATE, OUTSIDE, CLIPPED, UNTRAINABLE)
-    return (
-        train.subset(rows),
-        BoxSplit(listing.test.paths, tuple(every[count:])),
-        Mended(tuple((what, counts[what]) for what in order)),
-    )
-
-
-# ------------------------------------------------------------------------------------------------- loading and checking
-
-
-def load_listed(listing: BoxListing, progress: Progress | None = None) -> BoxData:
-    """The data of a listing, after every picture was decoded once (what was found is remembered).
-
-    Raises:
-        CutmixError: files that cannot be used, with their number and the first few; or a part without objects.
-    """
-    facts = photo_facts(listing.paths, listing.folder, progress)
-    wrong = problems(listing, facts)
-    if wrong:
-        shown = "".join(f"\n  {path}: {reason}" for path, reason in wrong[:SHOWN])
-        rest = f"\n  ... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise CutmixError(
-            f"{len(wrong)} file(s) of {listing.folder} cannot be used:{shown}{rest}\n"
-            "Repair or remove them; cutmix data check lists them all."
-        )
-    train, test, changes = mended(listing, facts)
-    same = _copies(listing, facts)
-    copied = f"{len(same)} of {len(listing.test)} test pictures are also train pictures" if same else ""
-    note = "; ".join(filter(None, [listing.note, changes.text(), copied]))
-    data = BoxData(listing.name, listing.classes, train, test, note)
-    _require_objects(data)
-    return data
-
-
-def problems(listing: BoxListing, facts: Sequence[PhotoFact]) -> list[tuple[Path, str]]:
-    """(file, reason) of every file that cannot be used."""
-    wrong = list(listing.problems)
-    for path, fact in zip(listing.paths, facts):
-        said = listing.sizes.get(path)
-        if fact.problem:
-            wrong.append((path, fact.problem))
-        elif said is not None and said != (fact.width, fact.height):
-            of_picture = f"{fact.width}x{fact.height}"
-            wrong.append((path, f"is {of_picture} pixels, its annotation is for {said[0]}x{said[1]}"))
-    return wrong
-
-
-def _copies(listing: BoxListing, facts: Sequence[PhotoFact]) -> list[tuple[Path, Path]]:
-    count = len(listing.train)
-    trained = {fact.digest: path for path, fact in zip(listing.train.paths, facts[:count]) if fact.digest}
-    return [
-        (trained[fact.digest], path) for path, fact in zip(listing.test.paths, facts[count:]) if fact.digest in trained
-    ]
-
-
-def _require_objects(data: BoxData) -> None:
-    train, test = (np.array(split.counts(data.num_classes)) for split in (data.train, data.test))
-    for part, counts in (("train", train), ("test", test)):
-        if not counts.sum():
-            raise CutmixError(f"the {part} part of {data.name} has no object in its pictures.")
-    only_tested = np.flatnonzero((test > 0) & (train == 0)).tolist()
-    if only_tested:
-        names = ", ".join(data.classes[label] for label in only_tested[:SHOWN])
-        raise CutmixError(f"{data.name} tests {len(only_tested)} class(es) that no training picture shows: {names}.")
-
-
-@dataclass(frozen=True, eq=False)
-class BoxCheck:
-    """What was found in detection data. ``problems`` keep it from being trained on; the rest is to be known."""
-
-    name: str
-    classes: tuple[str, ...]
-    pictures: tuple[int, int]
-    """Train and test pictures, before any is left out."""
-    train_counts: tuple[int, ...]
-    """Objects of each class, difficult ones and those left out not counted."""
-    test_counts: tuple[int, ...]
-    problems: tuple[tuple[Path, str], ...] = ()
-    copies: tuple[tuple[Path, Path], ...] = ()
-    changes: Mended = Mended()
-    empty: int = 0
-    """Test pictures without an object: nothing may be found there."""
-    difficult: int = 0
-    note: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it can be trained on."""
-        return not self.problems
-
-    def lines(self) -> Iterator[str]:
-        """The whole report, a line at a time."""
-        yield f"{self.name}: {self.pictures[0]} train and {self.pictures[1]} test pictures; objects of each class:"
-        width = max(map(len, self.classes), default=0)
-        for name, train, test in zip(self.classes, self.train_counts, self.test_counts):
-            yield f"  {name:<{width}}  {train:>7}  {test:>7}"
-        if self.note:
-            yield self.note
-        for what, count in self.changes.counts:
-            if count:
-                yield f"warning: {count} {what}"
-        if self.empty:
-            yield f"{self.empty} test picture(s) show no object"
-        if self.difficult:
-            yield f"{self.difficult} difficult object(s) are neither trained on nor counted in tests"
-        for train_picture, test_picture in self.copies:
-            yield f"warning: {test_picture} is the same as {train_picture}"
-        for path, reason in self.problems:
-            yield f"error: {path}: {reason}"
-        yield "can be trained on" if self.ok else f"{len(self.problems)} problem(s) keep it from being trained on"
-
-
-def check_listed(listing: BoxListing, progress: Progress | None = None) -> BoxCheck:
-    """Look a listing over; every picture is decoded."""
-    facts = photo_facts(listing.paths, listing.folder, progress)
-    wrong = problems(listing, facts)
-    # The boxes of a picture that cannot be read are not held against a size that nobody knows.
-    known = [fact if not fact.problem else fact._replace(width=2**24, height=2**24) for fact in facts]
-    train, test, changes = mended(listing, known)
-    if not wrong:
-        try:
-            _require_objects(BoxData(listing.name, listing.classes, train, test))
-        except CutmixError as error:
-            wrong.append((listing.folder, str(error)))
-    classes = len(listing.classes)
-    return BoxCheck(
-        listing.name,
-        listing.classes,
-        pictures=(len(listing.train), len(listing.test)),
-        train_counts=tuple(train.counts(classes)),
-        test_counts=tuple(test.counts(classes)),
-        problems=tuple(wrong),
-        copies=tuple(_copies(listing, facts)),
-        changes=changes,
-        empty=sum(not len(boxes) for boxes in test.boxes),
-        difficult=sum(int(boxes.difficult_M.sum()) for boxes in train.boxes + test.boxes),
-        note=listing.note,
-    )
-
-
-# ----------------------------------------------------------------------------------------------------- data by its name
-
-
-def box_kinds() -> dict[str, Callable[[Path], BoxListing]]:
-    """The formats by the word before the colon: ``voc:PATH``, ``coco:PATH``."""
-    from cutmix.data.coco import list_coco
-    from cutmix.data.voc import list_voc
-
-    return {"voc": list_voc, "coco": list_coco}
-
-
-def list_boxes(spec: str) -> BoxListing:
-    """What the annotations of ``voc:PATH`` or ``coco:PATH`` say.
-
-    Raises:
-        UsageError: another kind of data.
-        CutmixError: the folder is not of that format.
-    """
-    kind, _, path = spec.partition(":")
-    kinds = box_kinds()
-    if kind not in kinds or not path:
-        raise UsageError(f"{spec!r} is no detection data; {' or '.join(f'{name}:PATH' for name in kinds)} is accepted.")
-    return kinds[kind](Path(path).expanduser())
-
-
-def load_boxes(spec: str, progress: Progress | None = None) -> BoxData:
-    """The detection data that ``voc:PATH`` or ``coco:PATH`` names, looked over before it is used.
+def move(boxes: Boxes, geometry: Callable[[int, int], Geometry]) -> Boxes:
+    """The boxes where they lie in views, clipped to them. What has a side under a pixel is dropped and counted.
 
     Args:
-        progress: called with (done, all) while the pictures are looked at for the first time.
-
-    Raises:
-        UsageError: another kind of data.
-        CutmixError: files that are missing, damaged or contradict each other, with their number.
+        geometry: from a picture's (width, height) to how it becomes a view.
     """
-    return load_listed(list_boxes(spec), progress)
+    kept, images, dropped, size = [], [], boxes.dropped, 1
+    for image, (width, height) in enumerate(boxes.sizes_N2.tolist()):
+        (scale_x, scale_y), (left, top), size = geometry(width, height)
+        scale, corner = np.array([scale_x, scale_y] * 2), np.array([left, top] * 2)
+        clipped_M4, good_M = clip(boxes.of(image) * scale - corner, (size, size), LEAST_SIDE * (1 - 1e-9))
+        kept.append(clipped_M4[good_M])
+        images += [image] * int(good_M.sum())
+        dropped += int((~good_M).sum())
+    sizes_N2 = np.full((len(boxes), 2), size, np.int64)
+    return Boxes(np.concatenate([np.empty((0, 4)), *kept]), np.array(images, np.int64), sizes_N2, dropped)
+
+
+# --------------------------------------------------------------------------------------------------- what files hold
+
+
+def from_pixels(first_and_last_M4: np.ndarray | Sequence[Sequence[float]], origin: int = 0) -> np.ndarray:
+    """Edges from the first and last pixels that lie in each box, both counted from ``origin``."""
+    pixels_M4 = np.asarray(first_and_last_M4, np.float64).reshape(-1, 4)
+    return pixels_M4 - origin + np.array([0, 0, 1, 1])
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture file once it is upright, from its header.
+
+    Raises ``CutmixError`` if it has none that can be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(EXIF_ORIENTATION) in TURNED_BY_A_QUARTER
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except Exception as error:  # Pillow's parsers raise whatever their format's parser raises
+        raise CutmixError(f"{path}: is not a picture that can be read ({error}).") from error
+
+
+def read_voc(annotation: Path, picture: Path) -> Annotation | None:
+    """The boxes of one XML file as PASCAL VOC and ImageNet write them: first and last pixels, counted from 1.
+
+    None where the file was written for a picture of another size: its boxes would lie elsewhere.
+
+    Raises ``CutmixError`` if the file is missing or is not such a file.
+    """
+    size = picture_size(picture)
+    try:
+        root = ElementTree.parse(annotation).getroot()
+        found = [
+            [float(box.findtext(edge, "")) for edge in ("xmin", "ymin", "xmax", "ymax")] for box in root.iter("bndbox")
+        ]
+        noted = tuple(int(root.findtext(f"size/{side}", "0")) for side in ("width", "height"))
+    except OSError as error:
+        raise CutmixError(f"{annotation} is missing: the boxes of {picture.name} are needed.") from error
+    except (ElementTree.ParseError, ValueError) as error:
+        raise CutmixError(f"{annotation}: is not an annotation as PASCAL VOC writes them ({error}).") from error
+    if noted not in ((0, 0), size):
+        return None
+    return Annotation(from_pixels(found, origin=1), size)
+
+
+def read_table(path: Path, columns: int, what: str, separator: str | None = None) -> list[list[str]]:
+    """The lines of a text file in ``columns`` parts each.
+
+    Raises ``CutmixError`` that names the file, and the line that is not as it should be.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise CutmixError(f"{path} is missing or cannot be read; it holds {what}.") from error
+    rows = [line.split(separator, columns - 1) for line in lines if line.strip()]
+    wrong = [number for number, row in enumerate(rows) if len(row) != columns]
+    if wrong or not rows:
+        problem = f"line {wrong[0] + 1} is {' '.join(rows[wrong[0]])!r}" if wrong else "it is empty"
+        raise CutmixError(f"{path}: {problem}; {columns} parts a line are needed ({what}).")
+    return rows
+
+
+def require_boxes(boxes: Boxes | None, name: str) -> Boxes:
+    """``boxes``, or the ``UsageError`` that says that there are none."""
+    if boxes is None or not len(boxes.boxes_M4):
+        raise UsageError(
+            f"{name} has no boxes; tiny_imagenet, cub200, oxford_pets and imagenet (with its XML files) have."
+        )
+    return boxes

@@ -14,7 +14,7 @@ import numpy as np
 
 from cutmix.errors import UsageError
 
-ORDER, CROP, PHOTO, SPLIT, SUBSET, POLICY = range(6)
+ORDER, CROP, PHOTO, SPLIT, SUBSET, POLICY, EVALUATION = range(7)
 
 
 def generator(seed: int, purpose: int, *key: int) -> np.random.Generator:

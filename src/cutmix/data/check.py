@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cutmix.data.boxes import BoxCheck, box_kinds, check_listed, list_boxes
 from cutmix.data.captions import CaptionCheck, caption_kinds, check_captions, list_captions
-from cutmix.data.find import load_data, parse_spec
+from cutmix.data.find import KNOWN, load_data, parse_spec
 from cutmix.data.folder import Listing, copies, list_folder, problems
-from cutmix.data.imagenet import list_imagenet
+from cutmix.data.objects import BoxCheck, box_kinds, check_listed, list_boxes
 from cutmix.data.photo_facts import Progress, photo_facts
 from cutmix.data.places import default_root
 from cutmix.data.splits import ArraySplit, Data, Split
@@ -86,8 +85,8 @@ def check_data(
     kind, path = parse_spec(spec)
     if kind == "folder":
         return _check_listing(path.resolve().name, list_folder(path, seed), progress)
-    if kind == "imagenet":
-        return _check_listing(kind, list_imagenet(default_root() if root is None else Path(root)), progress)
+    if kind in KNOWN and (listing := KNOWN[kind].listing) is not None:
+        return _check_listing(kind, listing(default_root() if root is None else Path(root)), progress)
     return _check_arrays(load_data(spec, root))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cutmix.data.boxes import BoxListing, BoxSplit, make_boxes
+from cutmix.data.objects import BoxListing, BoxSplit, make_boxes
 from cutmix.errors import CutmixError
 
 
@@ -26,15 +26,16 @@ def list_coco(folder: Path) -> BoxListing:
         raise CutmixError(f"{train_file} and {test_file} have other categories.")
     wrong: list[tuple[Path, str]] = []
     sizes: dict[Path, tuple[int, int]] = {}
-    splits = [
+    train_split, test_split = (
         _split(content, file, folder / file.stem.removeprefix("instances_"), list(categories), wrong, sizes)
         for content, file in ((train, train_file), (test, test_file))
-    ]
+    )
     return BoxListing(
         folder.resolve().name,
         folder,
         tuple(categories.values()),
-        *splits,
+        train_split,
+        test_split,
         problems=tuple(wrong),
         note=f"trained on {train_file.stem}, tested on {test_file.stem}",
         sizes=sizes,
@@ -96,6 +97,7 @@ def _split(
         paths.append(path)
         if image.get("width") and image.get("height"):
             sizes[path] = (int(image["width"]), int(image["height"]))
-        edges, kinds, crowds = ([entry[k] for entry in objects[number]] for k in range(3))
-        boxes.append(make_boxes(edges, kinds, crowds))
+        of_image = objects[number]
+        crowds = [crowd for _, _, crowd in of_image]
+        boxes.append(make_boxes([edges for edges, _, _ in of_image], [label for _, label, _ in of_image], crowds))
     return BoxSplit(tuple(paths), tuple(boxes))

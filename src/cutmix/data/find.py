@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from cutmix.data import arrays, cifar, digits, fashion_mnist, folder, imagenet
+from cutmix.data import arrays, cifar, cub200, digits, fashion_mnist, folder, imagenet, oxford_pets, tiny_imagenet
 from cutmix.data.photo_facts import Progress
 from cutmix.data.places import default_root
 from cutmix.data.splits import Data
 from cutmix.errors import UsageError, nearest
 
-KNOWN = {entry.name: entry for entry in (*cifar.SETS, *fashion_mnist.SETS, *digits.SETS, *imagenet.SETS)}
+KNOWN = {
+    entry.name: entry
+    for module in (cifar, fashion_mnist, digits, imagenet, tiny_imagenet, cub200, oxford_pets)
+    for entry in module.SETS
+}
 
 PATH_KINDS = {
     "folder": "your own pictures: a folder a class, or train and val with a folder a class in each",

@@ -1,7 +1,8 @@
 """ImageNet (ILSVRC 2012): photos of 1,000 classes, in one folder a class (its WordNet id) under ``train`` and ``val``.
 
 Source: https://image-net.org, behind a registration, so nothing is downloaded. The validation archive is flat: its
-files have to be moved into class folders first. A part of the classes works as well.
+files have to be moved into class folders first. A part of the classes works as well. The boxes of the validation photos
+(ILSVRC2012_bbox_val_v3.tgz, an XML file a photo) are only needed to measure localization.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cutmix.data.boxes import Boxes, collect, read_voc
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD, Listing, list_parts
 from cutmix.data.known import KnownSet, missing
 from cutmix.data.splits import Data
-from cutmix.errors import CutmixError
+from cutmix.errors import CutmixError, UsageError
 
 NAME_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 """Files of lines "n01440764 tench, Tinca tinca": with one beside ``train`` or in the root, classes get names."""
+BOX_FOLDERS = ("bbox/val", "bbox", "Annotations/CLS-LOC/val", "Annotations/val", "../../Annotations/CLS-LOC/val")
+"""Where the boxes of the validation photos may lie, from the folder of ``train`` and ``val``; the last is Kaggle's."""
 
 
 def load_imagenet(root: Path, image_size: int | None = None) -> Data:
@@ -51,7 +55,8 @@ def list_imagenet(root: Path) -> Listing:
         raise CutmixError(
             f"{folder / 'train' / strange[0]} is not named by a WordNet id such as n01440764; is this a folder:PATH?"
         )
-    return replace(listing, classes=readable(listing.classes, [folder, root]))
+    test = replace(listing.test, read_boxes=lambda: _boxes(folder, listing.test.paths))
+    return replace(listing, classes=readable(listing.classes, [folder, root]), test=test)
 
 
 def places(root: Path) -> list[Path]:
@@ -79,6 +84,17 @@ def readable(wnids: Sequence[str], folders: Sequence[Path]) -> tuple[str, ...]:
     return tuple(name if count[name] == 1 else f"{name} ({wnid})" for name, wnid in zip(names, wnids))
 
 
+def _boxes(folder: Path, photos: Sequence[Path]) -> Boxes:
+    looked = [folder / name for name in BOX_FOLDERS]
+    held = next((place for place in looked if place.is_dir() and next(place.glob("*.xml"), None)), None)
+    if held is None:
+        raise UsageError(
+            "the boxes of imagenet's validation photos (XML files) were not found. Unpack ILSVRC2012_bbox_val_v3.tgz "
+            f"from https://image-net.org into {looked[0]}. Looked for: {', '.join(map(str, looked))}."
+        )
+    return collect(read_voc(held / f"{photo.stem}.xml", photo) for photo in photos)
+
+
 def _validation(folder: Path) -> Path:
     val = folder / "val"
     if not val.is_dir():
@@ -90,4 +106,8 @@ def _validation(folder: Path) -> Path:
     return val
 
 
-SETS = (KnownSet("imagenet", "ILSVRC 2012: 1.28 million photos of 1,000 classes", load_imagenet, places, holds),)
+SETS = (
+    KnownSet(
+        "imagenet", "ILSVRC 2012: 1.28 million photos of 1,000 classes", load_imagenet, places, holds, list_imagenet
+    ),
+)

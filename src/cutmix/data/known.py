@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cutmix.data.splits import Data
 from cutmix.errors import CutmixError
+
+if TYPE_CHECKING:
+    from cutmix.data.folder import Listing
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class KnownSet:
     """The folders under a root where it is looked for, best first. None if the set comes with a library."""
     holds: Callable[[Path], bool] = Path.exists
     """Whether such a folder holds the set."""
+    listing: Callable[[Path], Listing] | None = None
+    """Of photos: root -> the files, none of them opened."""
 
     def found(self, root: Path) -> Path | None:
         """The first of its places that holds it."""

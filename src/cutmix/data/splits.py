@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cutmix.data.boxes import BoxReader
 from cutmix.data.chance import even_subset
 from cutmix.data.photos import read_photo
 from cutmix.errors import UsageError
@@ -26,10 +27,14 @@ SHOWN = 5
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ArraySplit:
-    """Small images in memory: ``images_NHWC`` uint8 RGB, ``labels_N`` int64; ``UsageError`` for anything else."""
+    """Small images in memory: ``images_NHWC`` uint8 RGB, ``labels_N`` int64; ``UsageError`` for anything else.
+
+    ``read_boxes`` gives the boxes of what the images show, where there are such.
+    """
 
     images_NHWC: np.ndarray
     labels_N: np.ndarray
+    read_boxes: BoxReader | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images_NHWC, self.labels_N
@@ -50,15 +55,19 @@ class ArraySplit:
     def subset(self, indices: Sequence[int] | np.ndarray) -> ArraySplit:
         """The images at ``indices``, in that order."""
         rows = np.asarray(indices, dtype=np.int64)
-        return ArraySplit(self.images_NHWC[rows], self.labels_N[rows])
+        return ArraySplit(self.images_NHWC[rows], self.labels_N[rows], _of_rows(self.read_boxes, rows))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PhotoSplit:
-    """Picture files of any size, decoded when they are needed: ``paths``, ``labels_N`` int64."""
+    """Picture files of any size, decoded when they are needed: ``paths``, ``labels_N`` int64.
+
+    ``read_boxes`` gives the boxes of what the pictures show, where there are such.
+    """
 
     paths: tuple[Path, ...]
     labels_N: np.ndarray
+    read_boxes: BoxReader | None = None
 
     def __post_init__(self) -> None:
         _require_labels(self.labels_N, len(self.paths))
@@ -76,7 +85,8 @@ class PhotoSplit:
     def subset(self, indices: Sequence[int] | np.ndarray) -> PhotoSplit:
         """The files at ``indices``, in that order."""
         rows = np.asarray(indices, dtype=np.int64)
-        return PhotoSplit(tuple(self.paths[row] for row in rows.tolist()), self.labels_N[rows])
+        paths = tuple(self.paths[row] for row in rows.tolist())
+        return PhotoSplit(paths, self.labels_N[rows], _of_rows(self.read_boxes, rows))
 
 
 Split = ArraySplit | PhotoSplit
@@ -88,7 +98,8 @@ class Data:
 
     ``mean`` and ``std`` are a channel's, in units where a pixel lies in [0, 1]. ``image_size`` is the side fed to the
     network. ``flip`` says whether mirroring keeps the class (not for digits). ``note`` says what a reader of the
-    numbers should know: which split was drawn, which images were left out.
+    numbers should know: which split was drawn, which images were left out. ``squared`` is the square to which the test
+    view resizes a photo, its aspect ignored, before the middle is cropped; 0 keeps the aspect, as usual.
 
     Raises ``UsageError`` if a split is empty, a label names no class, a class is tested but not trained, or there are
     fewer than two classes.
@@ -103,8 +114,11 @@ class Data:
     image_size: int
     flip: bool
     note: str = ""
+    squared: int = 0
 
     def __post_init__(self) -> None:
+        if self.squared and self.squared < self.image_size:
+            raise UsageError(f"squared is {self.squared}; 0, or at least image_size ({self.image_size}) is accepted.")
         if len(self.classes) < 2:
             raise UsageError(f"{self.name} has {len(self.classes)} class; at least 2 are needed to classify.")
         if len(set(self.classes)) != len(self.classes):
@@ -168,6 +182,10 @@ def measured_mean_std(images_NHWC: np.ndarray) -> tuple[tuple[float, float, floa
     std_C = np.sqrt((shares_CV * (values_V - mean_C[:, None]) ** 2).sum(axis=1))
     (mr, mg, mb), (sr, sg, sb) = (tuple(round(float(v), 4) for v in values) for values in (mean_C, std_C))
     return (mr, mg, mb), (sr, sg, sb)
+
+
+def _of_rows(read_boxes: BoxReader | None, rows: np.ndarray) -> BoxReader | None:
+    return None if read_boxes is None else lambda: read_boxes().subset(rows)
 
 
 def _common_folder(paths: Sequence[Path]) -> str:

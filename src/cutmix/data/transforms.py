@@ -18,9 +18,10 @@ import torch
 from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
+from cutmix.data.boxes import Boxes, Geometry, move, require_boxes
 from cutmix.data.photos import to_rgb
 from cutmix.data.policy import SEEDS, Policy
-from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data
+from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, Split
 from cutmix.errors import UsageError
 
 if TYPE_CHECKING:
@@ -143,7 +144,35 @@ class PhotoCrop:
         return _colour_change(mean_C, amounts, order, alphas)
 
 
-Augment = CropFlip | PhotoCrop | NoAugment
+@dataclass(frozen=True)
+class SquareCrop:
+    """A photo resized to a square, its aspect ignored, cropped at a random place, mirrored with probability one half.
+
+    The augmentation of the paper's localization networks (appendix B: 256 and 224; it does not mention the mirroring,
+    which ADL and wsolevaluation add). Their tests resize to the same square and crop its middle: ``Data.squared``.
+    """
+
+    resize: int = 256
+    size: int = 224
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= self.resize:
+            raise UsageError(f"SquareCrop size is {self.size}; 1 to resize ({self.resize}) pixels are accepted.")
+
+    def view(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+        """A random view of an RGB image: uint8 (size, size, 3)."""
+        from PIL import Image
+
+        top, left = rng.integers(0, self.resize - self.size + 1, size=2)
+        mirror = rng.random() < 0.5
+        square = image.resize((self.resize, self.resize), Image.Resampling.BILINEAR)
+        pixels_HWC = np.asarray(square)[top : top + self.size, left : left + self.size]
+        return pixels_HWC[:, ::-1] if mirror and self.flip else pixels_HWC
+
+
+Augment = CropFlip | PhotoCrop | SquareCrop | NoAugment
+PHOTO_AUGMENTS = (PhotoCrop, SquareCrop)
 
 
 def default_augment(data: Data) -> CropFlip | PhotoCrop:
@@ -223,31 +252,61 @@ def normalise(
     return rows.view(batch, height, width, 3).permute(0, 3, 1, 2)
 
 
-def centre_view(image: Image.Image, size: int) -> np.ndarray:
+def centre_view(image: Image.Image, size: int, squared: int = 0) -> np.ndarray:
     """The fixed view of tests: uint8 (size, size, 3).
 
     Photos (size > 64): the short side resized to size * 256/224, then the middle cropped, as the official code does.
     Small images (size <= 64): the short side resized to ``size``, so that an image of that size passes unchanged.
+    With ``squared`` both sides are resized to it instead, as the paper does for localization.
     """
     from PIL import Image
 
-    short = round(size * 256 / 224) if size > SMALL_SIDE else size
-    if image.width <= image.height:
-        resized = (short, int(short * image.height / image.width))
-    else:
-        resized = (int(short * image.width / image.height), short)
+    resized, (left, top) = _resized(image.width, image.height, size, squared)
     if image.size != resized:
         image = image.resize(resized, Image.Resampling.BILINEAR)
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
-def prepare_photo(image: Image.Image | np.ndarray, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def _resized(width: int, height: int, size: int, squared: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The (width, height) to which a test resizes a picture, and the (left, top) of the middle that it crops."""
+    short = round(size * 256 / 224) if size > SMALL_SIDE else size
+    if squared:
+        resized = (squared, squared)
+    elif width <= height:
+        resized = (short, int(short * height / width))
+    else:
+        resized = (int(short * width / height), short)
+    return resized, (round((resized[0] - size) / 2), round((resized[1] - size) / 2))
+
+
+def view_boxes(data: Data, split: Split | None = None) -> Boxes:
+    """The boxes of ``data.test`` (or of ``split``) in the views that ``test_batches`` makes of its images.
+
+    They go through the same resizing and cropping and are clipped to the view. Boxes of which nothing is left are
+    dropped and counted.
+
+    Raises ``UsageError`` if the split has no boxes.
+    """
+    chosen = data.test if split is None else split
+    boxes = require_boxes(chosen.read_boxes() if chosen.read_boxes else None, data.name)
+    in_memory = isinstance(chosen, ArraySplit)  # resized as a whole when they were read
+
+    def geometry(width: int, height: int) -> Geometry:
+        size = data.image_size
+        (wide, high), corner = _resized(width, height, size, size if in_memory else data.squared)
+        return Geometry((wide / width, high / height), corner, size)
+
+    return move(boxes, geometry)
+
+
+def prepare_photo(
+    image: Image.Image | np.ndarray, size: int, mean: Sequence[float], std: Sequence[float], squared: int = 0
+) -> Tensor:
     """One image of any size and mode as the network sees it in tests: float32 (1, 3, size, size), normalised."""
     from PIL import Image
 
     picture = to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
-    return normalise(torch.from_numpy(centre_view(picture, size).copy())[None], mean, std)
+    return normalise(torch.from_numpy(centre_view(picture, size, squared).copy())[None], mean, std)
 
 
 def draw_photo_box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:

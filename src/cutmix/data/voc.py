@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from cutmix.data.boxes import Boxes, BoxListing, BoxSplit, make_boxes
+from cutmix.data.objects import BoxListing, BoxSplit, Objects, make_boxes
 from cutmix.data.photos import PHOTO_SUFFIXES
 from cutmix.errors import CutmixError
 
@@ -24,7 +24,7 @@ class Annotation:
     objects: tuple[tuple[str, tuple[float, float, float, float], bool], ...]
     size: tuple[int, int] | None
 
-    def boxes(self, classes: Sequence[str]) -> Boxes:
+    def boxes(self, classes: Sequence[str]) -> Objects:
         """The objects, with labels that count through ``classes``."""
         return make_boxes(
             [edges for _, edges, _ in self.objects],

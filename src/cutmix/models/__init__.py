@@ -23,8 +23,10 @@ from cutmix.models.resnext import ResNeXt
 from cutmix.models.shakedrop import ShakeDrop
 from cutmix.models.stochastic_depth import StochasticDepth
 from cutmix.models.together import Together
+from cutmix.models.vgg_gap import VGGGAP
 
 __all__ = [
+    "VGGGAP",
     "DropBlock",
     "NoRegularizer",
     "PyramidNet",

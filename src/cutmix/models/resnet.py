@@ -98,9 +98,12 @@ class PostActivationNetwork(ResidualNetwork):
         width: int,
         stem: Stem,
         num_classes: int,
+        last_stride: int = 2,
         **block_kwargs: Any,
     ) -> None:
         check_network(stem, num_classes)
+        if last_stride not in (1, 2):
+            raise UsageError(f"last_stride is 1 or 2; got {last_stride}")
         super().__init__()
         self.stem = stem
         self.conv1 = stem_conv(stem, width)
@@ -110,11 +113,12 @@ class PostActivationNetwork(ResidualNetwork):
             planes = width * 2**stage
             layers = []
             for index in range(count):
-                stride = 2 if stage > 0 and index == 0 else 1
+                first = last_stride if stage == len(blocks) - 1 else 2
+                stride = first if stage > 0 and index == 0 else 1
                 layers.append(block(channels, planes, stride, **block_kwargs))
                 channels = planes * block.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
-        self.total_stride = (1 if stem == "cifar" else 4) * 2 ** (len(blocks) - 1)
+        self.total_stride = (1 if stem == "cifar" else 4) * 2 ** (len(blocks) - 2) * last_stride
         self.fc = nn.Linear(channels, num_classes)
         self._initialise()
 
@@ -139,12 +143,21 @@ class ResNet(PostActivationNetwork):
         bottleneck: bottleneck blocks, the official default and the form of the paper's ResNet-110 (Table 6). The
             classic ResNet-20 to ResNet-110 have basic blocks. With ``stem="imagenet"`` the depth alone decides.
         stem: ``"cifar"`` (3x3 convolution) or ``"imagenet"`` (7x7 convolution and max-pooling: four times smaller).
+        last_stride: 1 leaves the last stage's maps as large as those before it, as the paper does for localization
+            (14x14 of 224 pixels). The weights have the same names and shapes, so nothing in a file tells the two apart.
 
     Raises:
-        UsageError: a depth, stem or number of classes that there is not.
+        UsageError: a depth, stem, stride or number of classes that there is not.
     """
 
-    def __init__(self, depth: int = 20, num_classes: int = 10, bottleneck: bool = True, stem: Stem = "cifar") -> None:
+    def __init__(
+        self,
+        depth: int = 20,
+        num_classes: int = 10,
+        bottleneck: bool = True,
+        stem: Stem = "cifar",
+        last_stride: int = 2,
+    ) -> None:
         blocks: tuple[int, ...]
         if stem == "imagenet":
             if depth not in IMAGENET_BLOCKS:
@@ -152,10 +165,13 @@ class ResNet(PostActivationNetwork):
             bottleneck, blocks, width = depth not in IMAGENET_BASIC_DEPTHS, IMAGENET_BLOCKS[depth], 64
         else:
             blocks, width = (cifar_blocks(depth, bottleneck),) * 3, 16
-        super().__init__(Bottleneck if bottleneck else BasicBlock, blocks, width, stem, num_classes)
+        super().__init__(Bottleneck if bottleneck else BasicBlock, blocks, width, stem, num_classes, last_stride)
+        self.last_stride = last_stride
         self.depth = depth
         self.bottleneck = bottleneck
 
     def extra_repr(self) -> str:
         depth = depth_repr(self, self.depth)
-        return f"{depth}, num_classes={self.fc.out_features}, bottleneck={self.bottleneck}, stem={self.stem!r}"
+        return f"{depth}, num_classes={self.fc.out_features}, bottleneck={self.bottleneck}, stem={self.stem!r}" + (
+            f", last_stride={self.last_stride}" if self.last_stride != 2 else ""
+        )

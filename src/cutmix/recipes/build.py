@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cutmix.errors import UsageError
 from cutmix.recipes import names
 from cutmix.recipes.calls import Call, construct, find, parse_call
 from cutmix.recipes.recipe import AUTO, Recipe
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cutmix.data import Data
     from cutmix.mixing import Mixing
     from cutmix.models import Regularizer
+    from cutmix.models.checkpoints import Weights
     from cutmix.models.library import Normalisation
     from cutmix.training.schedules import Schedule
 
@@ -68,11 +70,14 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
     model = seeded_model(call, recipe.seed)
     if expected := pretrained_normalisation(call):
         data = replace(data, mean=expected[0], std=expected[1])
+    # A test resizes photos as the augmentation does that does not keep their aspect.
+    data = replace(data, squared=getattr(augment, "resize", 0))
     if recipe.init != AUTO:
-        from cutmix.models.checkpoints import load_weights, read_weights
+        from cutmix.models.checkpoints import load_weights
+        from cutmix.models.head import with_new_layers
 
-        weights = read_weights(Path(recipe.init))
-        load_weights(model, weights, source=recipe.init)
+        weights = read_init(recipe.init)
+        load_weights(model, with_new_layers(weights, model) if recipe.new_head else weights, source=recipe.init)
         if "mean" in weights.cutmix:
             data = replace(data, mean=tuple(weights.cutmix["mean"]), std=tuple(weights.cutmix["std"]))
     from cutmix.models import regularize
@@ -87,6 +92,24 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
         image_size=data.image_size,
     )
     return Parts(complete, data, model, mixing, schedule, augment)
+
+
+def read_init(source: str) -> Weights:
+    """The weights of a checkpoint, or of a library's trained network such as ``torchvision.vgg16(weights='DEFAULT')``.
+
+    Raises:
+        UsageError: a library's network without weights.
+        CutmixError: a file that is missing or no checkpoint, or weights that cannot be downloaded.
+    """
+    from cutmix.models.checkpoints import Weights, read_weights
+
+    if Path(source).exists() or source.partition(".")[0] not in LIBRARIES:
+        return read_weights(Path(source))
+    call = parse_call(source)
+    expected = pretrained_normalisation(call)
+    if expected is None:
+        raise UsageError(f"init={source!r} is an untrained network; name its weights, e.g. weights='DEFAULT'")
+    return Weights(make_model(call).state_dict(), {"cutmix": {"mean": list(expected[0]), "std": list(expected[1])}})
 
 
 def make_mixing(text: str) -> Mixing:
@@ -195,7 +218,7 @@ def without_pretrained(call: Call) -> Call:
 
     kept = {key: value for key, value in call.kwargs.items() if key not in ("weights", "pretrained")}
     shape = torchvision_kwargs(name, weights) if library == "torchvision" else {}
-    return Call(call.name, call.args[:1], {**kept, **shape})  # a second argument is the weights
+    return Call(call.name, call.args[:1], {**shape, **kept})  # a second argument is the weights
 
 
 def _library_constructor(library: str, name: str) -> Callable[..., nn.Module]:

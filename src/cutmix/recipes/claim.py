@@ -29,7 +29,7 @@ class Claim:
     values: dict[str, float]
     """The numbers by metric, in the table's unit (errors in percent); none where the paper only draws a curve."""
     pick: str = BEST
-    """The epoch whose error is given: the "best" on the test set, the "last" one, or "" where it is not said."""
+    """The epoch whose number is given: the "best" on the test set, or the "last" one; empty where it is not said."""
     runs: int = 0
     """How many runs the number is a mean of; 0 where it is not said."""
     copied: bool = False
@@ -62,7 +62,11 @@ class Claim:
         if self.copied:
             made = "copied from the method's own paper, trained with that paper's settings"
         else:
-            made = {BEST: "best epoch on the test set", LAST: "last epoch", UNSAID: "the epoch is not said"}[self.pick]
+            made = {
+                BEST: "best epoch on the test set",
+                LAST: "last epoch",
+                UNSAID: "of which epoch is not said",
+            }[self.pick]
             made += f", mean of {self.runs} runs" if self.runs > 1 else ""
         return f"{where}, {self.row}: {numbers} ({made})."
 

@@ -145,10 +145,13 @@ def _differences(run: PlannedRun, runs: Path, fingerprint: str) -> list[str]:
 def _json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None if there is no file."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
+        return found
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise CutmixError(f"cannot read {path}: {error}") from error
 
 

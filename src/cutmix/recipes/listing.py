@@ -9,7 +9,9 @@ from cutmix.recipes import names
 
 
 def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -> list[tuple[str, str]]:
-    """The (name, description) pairs of ``what``: recipes, transfers, methods, regularizers, models or data.
+    """The (name, description) pairs of ``what``: recipes, transfers, methods, regularizers, models, data or questions.
+
+    ``recipes.table`` has the recipes with the paper's numbers.
 
     Args:
         libraries: for models, also torchvision's and, where it is installed, timm's.
@@ -25,6 +27,8 @@ def rows(what: str, data_root: Path | None = None, *, libraries: bool = False) -
     if what == "models":
         found = [(signature(cls), first_line(cls)) for cls in names.networks().values()]
         return found + (library_models() if libraries else [("torchvision.NAME, timm.NAME", "cutmix list models")])
+    if what == "questions":
+        return [(name, f"{signature(cls)}  {first_line(cls)}") for name, cls in names.questions().items()]
     from cutmix.data import list_data
 
     return [

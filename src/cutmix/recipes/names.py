@@ -80,6 +80,13 @@ def policies() -> dict[str, type[Any]]:
     return _own_classes("cutmix.data", Policy)
 
 
+def questions() -> dict[str, type[Any]]:
+    """The questions of an evaluation, by the name that each gives itself."""
+    from cutmix.evaluation.question import Question
+
+    return {cls.name: cls for cls in _own_classes("cutmix.evaluation", Question).values()}
+
+
 def recipes() -> dict[str, Callable[[], Recipe]]:
     """The recipes, by ``file.function``: functions of this package that return a recipe and need no argument."""
     return {name: function for module in modules("cutmix.recipes") for name, function in recipes_of(module).items()}

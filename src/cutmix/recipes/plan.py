@@ -23,6 +23,7 @@ LONGEST_NAME = 120  # characters of a group's name; file systems take 255 bytes
 CONSTRUCTORS: dict[str, Callable[[Call], Callable[..., Any]]] = {
     "model": model_constructor,
     "mixing": lambda call: find(call.name, names.mixings(), "mixing"),
+    "regularizer": lambda call: find(call.name, names.regularizers(), "regularizer"),
     "schedule": lambda call: find(call.name, names.schedules(), "schedule"),
     "augment": lambda call: find(call.name, names.augments(), "augmentation"),
 }

@@ -38,6 +38,7 @@ class Progress(Unseen):
 
     REFRESH_SECONDS = 0.2
     LOG_SECONDS = 60.0
+    ENOUGH_EPOCHS = 0.1  # before that, most of the time went into starting
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
@@ -92,12 +93,12 @@ class Progress(Unseen):
         return self._done + sum(max(position, 0.0) for position in self._positions.values())
 
     def _left(self) -> str:
-        """About how long it will take, from the epochs done since the start; empty where nothing is known or left."""
+        """About how long it will take, from the epochs done since the start; empty where little is known yet."""
         from tqdm import tqdm
 
         here, whole = self._position(), sum(self._epochs.values())
         worked = here - self._resumed
-        if worked <= 0 or here >= whole:
+        if worked < self.ENOUGH_EPOCHS or here >= whole:
             return ""
         seconds = (time.monotonic() - self._started) * (whole - here) / worked
         return f", about {tqdm.format_interval(seconds)} left"

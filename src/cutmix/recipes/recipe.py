@@ -53,10 +53,13 @@ class Recipe(WrittenSettings):
     )
     image_size: int = setting(0, "side of the network's input in pixels; 0 = the data's own")
     train_images: int = setting(0, "train on so many images, drawn evenly over the classes; 0 = all")
-    init: str = setting(AUTO, "checkpoint whose weights to start from")
+    init: str = setting(AUTO, "weights to start from: a checkpoint, or e.g. torchvision.vgg16(weights='DEFAULT')")
+    new_head: bool = setting(False, "init gives all but the last layer (for VGGGAP its new layers), which start anew")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.new_head and self.init == AUTO:
+            raise UsageError("new_head says which of the weights of init are left out, and there is no init")
         for name in ("image_size", "train_images"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,27 +74,28 @@ def train(
         processes=accelerator.num_processes,
         runs_at_once=runs_at_once,
     )
-    shown.introduce(
-        introduction(parts, folder[0], str(accelerator.device), accelerator.num_processes), parts.model, arch
-    )
-    state = fit(
-        parts.model,
-        parts.data,
-        mixing=parts.mixing,
-        schedule=parts.schedule,
-        settings=parts.recipe,
-        accelerator=accelerator,
-        augment=parts.augment,
-        keeper=run,
-        display=shown,
-        workers=workers,
-        checkpoint_steps=checkpoint_steps,
-    )
-    result = run.finish(
-        state,
-        device=describe_machine(str(accelerator.device)),
-        version=code_version(),
-    )
+    with closing(run):
+        shown.introduce(
+            introduction(parts, folder[0], str(accelerator.device), accelerator.num_processes), parts.model, arch
+        )
+        state = fit(
+            parts.model,
+            parts.data,
+            mixing=parts.mixing,
+            schedule=parts.schedule,
+            settings=parts.recipe,
+            accelerator=accelerator,
+            augment=parts.augment,
+            keeper=run,
+            display=shown,
+            workers=workers,
+            checkpoint_steps=checkpoint_steps,
+        )
+        result = run.finish(
+            state,
+            device=describe_machine(str(accelerator.device)),
+            version=code_version(),
+        )
     return {**result, "folder": str(folder[0])}
 
 

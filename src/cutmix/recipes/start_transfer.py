@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,22 +152,24 @@ def transfer(
         tensorboard=tensorboard,
         command=command,
         processes=accelerator.num_processes,
+        defaults=TransferRecipe().as_dict(),
     )
-    shown.introduce(_introduction(parts, folder[0], accelerator), parts.model, run.arch)
-    state = fit_transfer(
-        parts.model,
-        parts.task,
-        parts.data,
-        schedule=parts.schedule,
-        settings=parts.recipe,
-        optimizer=recipe.optimizer,
-        accelerator=accelerator,
-        keeper=run,
-        display=shown,
-        workers=workers,
-        checkpoint_steps=checkpoint_steps,
-    )
-    result = run.finish(state, device=describe_machine(str(accelerator.device)), version=code_version())
+    with closing(run):
+        shown.introduce(_introduction(parts, folder[0], accelerator), parts.model, run.arch)
+        state = fit_transfer(
+            parts.model,
+            parts.task,
+            parts.data,
+            schedule=parts.schedule,
+            settings=parts.recipe,
+            optimizer=recipe.optimizer,
+            accelerator=accelerator,
+            keeper=run,
+            display=shown,
+            workers=workers,
+            checkpoint_steps=checkpoint_steps,
+        )
+        result = run.finish(state, device=describe_machine(str(accelerator.device)), version=code_version())
     return {**result, "folder": str(folder[0])}
 
 

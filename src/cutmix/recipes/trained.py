@@ -40,6 +40,8 @@ class Trained:
     mean: Triple | None = None
     std: Triple | None = None
     image_size: int | None = None
+    squared: int = 0
+    """The square to which its tests resize photos, aspect ignored; 0 keeps it (``Data.squared``)."""
     fingerprint: str | None = None
     """Of the data that it was trained on."""
     train_images: int = 0
@@ -56,6 +58,18 @@ class Trained:
         if not heads:
             raise UsageError(f"{self.source} does not say how many classes its network tells apart")
         return heads[-1]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes; "class 0" and so on where they are not known."""
+        return self.classes or tuple(f"class {number}" for number in range(self.num_classes))
+
+    @property
+    def normalisation(self) -> tuple[Triple, Triple]:
+        """Mean and standard deviation of the network's input; ImageNet's where they are not known."""
+        from cutmix.data import IMAGENET_MEAN, IMAGENET_STD
+
+        return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
 
 def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained:
@@ -101,13 +115,14 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         network,
         call,
         str(path),
-        data=about["data"],
+        data=about.get("data"),
         classes=tuple(about["classes"]),
         mean=tuple(about["mean"]),
         std=tuple(about["std"]),
         image_size=about["image_size"],
-        fingerprint=about["fingerprint"],
-        train_images=about["recipe"].get("train_images", 0),
+        squared=about.get("squared", 0),
+        fingerprint=about.get("fingerprint"),
+        train_images=about.get("recipe", {}).get("train_images", 0),
     )
 
 
@@ -185,22 +200,12 @@ def test_trained(
     Raises:
         UsageError: no data set is known, it has changed since the training, or its classes are not the network's.
     """
-    from cutmix.data import load_data, test_batches
+    from cutmix.data import test_batches
     from cutmix.training.loop import make_accelerator
     from cutmix.training.measure import test_errors
     from cutmix.training.settings import Settings
 
-    spec = data or trained.data
-    if spec is None:
-        raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
-    loaded = as_trained(trained, load_data(spec, data_root, image_size=trained.image_size))
-    if data is None and trained.train_images:
-        loaded = loaded.with_train_images(trained.train_images)
-    if data is None and trained.fingerprint not in (None, loaded.fingerprint):
-        raise UsageError(
-            f"{spec} is not what it was when {trained.source} was trained: images that are tests now may have been "
-            f"trained on. To test on it all the same, name it: --data {spec}"
-        )
+    spec, loaded = data_of(trained, data, data_root)
     accelerator = make_accelerator(Settings(), cpu=cpu)
     batches = test_batches(
         loaded,
@@ -219,8 +224,51 @@ def test_trained(
     return TestErrors(spec, errors.loss, errors.top1, errors.top5, errors.images)
 
 
-def as_trained(trained: Trained, data: Data) -> Data:
-    """``data`` normalised as the network was trained, refused where its classes are not the network's."""
+def data_of(
+    trained: Trained,
+    data: str | None = None,
+    data_root: Path | None = None,
+    load: Callable[..., Data] | None = None,
+) -> tuple[str, Data]:
+    """What to test the network on, and its name: ``data``, or what it was trained on; normalised as it was trained.
+
+    Args:
+        load: stands for ``load_data``, for one who loads the same data for several networks.
+
+    Raises:
+        UsageError: no data set is known, it has changed since the training, or its classes are not the network's.
+    """
+    from cutmix.data import load_data
+
+    spec = data or trained.data
+    if spec is None:
+        raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
+    loaded = as_trained(trained, (load or load_data)(spec, data_root, image_size=trained.image_size))
+    if data is None and trained.train_images:
+        loaded = loaded.with_train_images(trained.train_images)
+    if data is None and trained.fingerprint not in (None, loaded.fingerprint):
+        raise UsageError(
+            f"{spec} is not what it was when {trained.source} was trained: images that are tests now may have been "
+            f"trained on. To test on it all the same, name it: --data {spec}"
+        )
+    return spec, loaded
+
+
+def as_trained(trained: Trained, data: Data, *, other_classes: bool = False) -> Data:
+    """``data`` normalised as the network was trained, refused where its classes are not the network's.
+
+    Args:
+        other_classes: do not refuse them: nothing will be made of the labels.
+    """
+    if not other_classes:
+        _require_same_classes(trained, data)
+    data = replace(data, squared=trained.squared)
+    if trained.mean is None or trained.std is None:
+        return data
+    return replace(data, mean=trained.mean, std=trained.std)
+
+
+def _require_same_classes(trained: Trained, data: Data) -> None:
     if data.num_classes != trained.num_classes:
         raise UsageError(
             f"{trained.source} tells {trained.num_classes} classes apart, {data.name} has {data.num_classes}"
@@ -231,9 +279,6 @@ def as_trained(trained: Trained, data: Data) -> Data:
             f"the classes of {data.name} are not those of {trained.source}: class {first} is "
             f"{data.classes[first]!r}, the network's is {trained.classes[first]!r}"
         )
-    if trained.mean is None or trained.std is None:
-        return data
-    return replace(data, mean=trained.mean, std=trained.std)
 
 
 @dataclass(frozen=True)
@@ -274,11 +319,11 @@ def predict(
     paths = list(picture_files(images))
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     model = trained.model.to(device).eval()
-    names = trained.classes or tuple(f"class {number}" for number in range(trained.num_classes))
+    names = trained.class_names
     drawn: set[Path] = set()
     for path in paths:
         try:
-            shown, image_1CHW = _prepared(path, trained)
+            shown, image_1CHW = prepared(path, trained)
         except (CutmixError, OSError) as error:
             yield Guess(path, problem=str(error))
             continue
@@ -322,13 +367,13 @@ def picture_files(paths: Iterable[Path]) -> Iterator[Path]:
             raise UsageError(f"there is no file {path}")
 
 
-def _prepared(path: Path, trained: Trained) -> tuple[Any, Tensor]:
+def prepared(path: Path, trained: Trained) -> tuple[Any, Tensor]:
     """The picture as the network sees it: uint8 HWC to show, and normalised 1CHW to feed."""
-    from cutmix.data import IMAGENET_MEAN, IMAGENET_STD, prepare_photo, read_photo
+    from cutmix.data import prepare_photo, read_photo
     from cutmix.pictures import denormalise
 
-    mean, std = trained.mean or IMAGENET_MEAN, trained.std or IMAGENET_STD
-    image_1CHW = prepare_photo(read_photo(path), trained.image_size or 224, mean, std)
+    mean, std = trained.normalisation
+    image_1CHW = prepare_photo(read_photo(path), trained.image_size or 224, mean, std, trained.squared)
     return denormalise(image_1CHW, mean, std)[0], image_1CHW
 
 

@@ -7,6 +7,7 @@ best.pth.tar                    the state with the lowest test error: chosen on 
 last.safetensors, best.safetensors   the weights alone
 result.json                     the run's errors, once it has ended
 first_batch.png, curves.png     what the network was shown first, and how it learned
+.lock                           empty; the process that trains holds a lock on it
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ from torch import Tensor
 
 from cutmix.data import Data
 from cutmix.errors import CutmixError, UsageError
-from cutmix.files import write_atomically
+from cutmix.files import take_lock, write_atomically
 from cutmix.mixing import MixedTarget
 from cutmix.training.checkpoint import load_checkpoint, save_checkpoint
 from cutmix.training.display import Display, Silent
@@ -33,13 +35,13 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 LAST, PREVIOUS, BEST = "last.pth.tar", "previous.pth.tar", "best.pth.tar"
-RECIPE, RESULT = "recipe.json", "result.json"
+RECIPE, RESULT, LOCK = "recipe.json", "result.json", ".lock"
 CURVES_SECONDS = 60.0  # between drawings of the learning curves: a drawing takes about a second
 FIRST_BATCH_IMAGES = 32
 
 
 class Run:
-    """Keeps a run in its folder. Only the first process writes."""
+    """Keeps a run in its folder, which no other run can use until :meth:`close`. Only the first process writes."""
 
     command_name = "cutmix train"
 
@@ -72,7 +74,8 @@ class Run:
             runs_at_once: how many runs share the machine, for the result: their times are no measure of speed.
 
         Raises:
-            UsageError: the folder holds a run already and ``resume`` is not set, or holds one of another recipe.
+            UsageError: the folder holds a run already and ``resume`` is not set, or holds one of another recipe, or
+                another process trains in it.
             CutmixError: the folder cannot be written.
         """
         self.folder, self.recipe, self.data, self.arch = folder, recipe, data, arch
@@ -82,14 +85,24 @@ class Run:
         self._writer: Any = _tensorboard_writer(folder) if tensorboard and main else None
         self._drawn = time.monotonic()
         self._nothing_left = False
+        self._lock: int | None = None
         if main:
-            self._open()
+            try:
+                self._open()
+            except BaseException:
+                self.close()
+                raise
 
     def _open(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = take_lock(self.folder / LOCK)
             for litter in self.folder.glob(".*.tmp"):  # of a write that was killed
                 litter.unlink()
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another process trains in {self.folder}: wait until it has ended, or give this run another name."
+            ) from error
         except OSError as error:
             raise CutmixError(f"cannot make the run's folder {self.folder}: {error.strerror}") from error
         kept = self.folder / RECIPE
@@ -202,9 +215,15 @@ class Run:
             self._write_metrics(state.history)
             self._draw_curves(state.history)
             self._export_weights()
-            if self._writer is not None:
-                self._writer.close()
         return result
+
+    def close(self) -> None:
+        """Let go of the folder, however the run went."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._writer = self._lock = None
 
     def _measured(self, last: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
         """The result's numbers, of the records of the last and of the best epoch."""
@@ -232,6 +251,7 @@ class Run:
             "mean": list(self.data.mean),
             "std": list(self.data.std),
             "image_size": self.data.image_size,
+            "squared": self.data.squared,
             "train_images": self.train_images,
             "fingerprint": self.data.fingerprint,
             "processes": self.processes,

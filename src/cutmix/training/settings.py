@@ -27,6 +27,7 @@ class Settings:
     epochs: int = setting(30, "epochs to train")
     batch_size: int = setting(128, "images of one optimizer step, over all processes")
     lr: float = setting(0.1, "peak learning rate")
+    head_lr: float = setting(1.0, "the last layer (for VGGGAP its new layers) learns at this many times lr")
     momentum: float = setting(0.9, "SGD momentum")
     weight_decay: float = setting(1e-4, "weight decay, on all parameters")
     nesterov: bool = setting(True, "Nesterov momentum")
@@ -56,6 +57,8 @@ class Settings:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.lr < inf:
             raise UsageError(f"lr must be positive and finite, got {self.lr}")
+        if not 0 < self.head_lr < inf:
+            raise UsageError(f"head_lr must be positive and finite, got {self.head_lr}")
         for name in ("ema", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must lie in [0, 1), got {getattr(self, name)}")

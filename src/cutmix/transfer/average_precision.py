@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cutmix.data import Boxes
+from cutmix.data import Objects
 from cutmix.errors import UsageError
 
 RECALLS = np.arange(11) / 10  # quotients of whole numbers, as recalls are: three of ten is exactly what 3/10 is
@@ -24,7 +24,7 @@ RECALLS = np.arange(11) / 10  # quotients of whole numbers, as recalls are: thre
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one picture: boxes as in :class:`cutmix.data.Boxes`, labels from 0, scores."""
+    """What was found in one picture: boxes as in :class:`cutmix.data.Objects`, labels from 0, scores."""
 
     xyxy_D4: np.ndarray
     labels_D: np.ndarray
@@ -61,7 +61,7 @@ class Curve:
 
 
 def curves(
-    found: Sequence[Detections], true: Sequence[Boxes], num_classes: int, *, min_iou: float = 0.5
+    found: Sequence[Detections], true: Sequence[Objects], num_classes: int, *, min_iou: float = 0.5
 ) -> list[Curve]:
     """The curve of each class.
 
@@ -94,7 +94,7 @@ def iou_matrix(one_D4: np.ndarray, other_M4: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def _curve(found: Sequence[Detections], true: Sequence[Boxes], label: int, min_iou: float) -> Curve:
+def _curve(found: Sequence[Detections], true: Sequence[Objects], label: int, min_iou: float) -> Curve:
     scores, hits, counted = [], [], []
     objects = 0
     for detections, boxes in zip(found, true):
@@ -112,7 +112,7 @@ def _curve(found: Sequence[Detections], true: Sequence[Boxes], label: int, min_i
     return Curve(right / max(objects, 1), right / np.arange(1, len(right) + 1), objects)
 
 
-def _judged(xyxy_D4: np.ndarray, boxes: Boxes, min_iou: float) -> tuple[np.ndarray, np.ndarray]:
+def _judged(xyxy_D4: np.ndarray, boxes: Objects, min_iou: float) -> tuple[np.ndarray, np.ndarray]:
     """(D,) whether each detection, best score first, is right, and whether it counts at all."""
     hit, counts = np.zeros(len(xyxy_D4), bool), np.ones(len(xyxy_D4), bool)
     if not len(boxes):

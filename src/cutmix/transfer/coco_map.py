@@ -7,14 +7,14 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from cutmix.data import Boxes
+from cutmix.data import Objects
 from cutmix.transfer.average_precision import Detections
 
 SKIPPED = "skipped: needs faster-coco-eval or pycocotools (pip install 'cutmix[detection]')"
 NAMES = ("coco_map", "coco_map50", "coco_map75")
 
 
-def coco_map(found: Sequence[Detections], true: Sequence[Boxes], classes: Sequence[str]) -> dict[str, Any]:
+def coco_map(found: Sequence[Detections], true: Sequence[Objects], classes: Sequence[str]) -> dict[str, Any]:
     """``coco_map``, ``coco_map50`` and ``coco_map75`` in percent, and ``coco_per_class`` by name.
 
     Up to 100 detections a picture count. Difficult objects are crowds to COCO: a detection that lies mostly within one
@@ -63,12 +63,12 @@ def _mean(values: Any) -> float:
     return 100 * float(known.mean()) if known.size else 0.0
 
 
-def _with_objects(true: Sequence[Boxes], classes: Sequence[str]) -> list[str]:
+def _with_objects(true: Sequence[Objects], classes: Sequence[str]) -> list[str]:
     labels = {int(label) for boxes in true for label in boxes.labels_M[~boxes.difficult_M]}
     return [name for label, name in enumerate(classes) if label in labels]
 
 
-def _dataset(true: Sequence[Boxes], classes: Sequence[str]) -> dict[str, Any]:
+def _dataset(true: Sequence[Objects], classes: Sequence[str]) -> dict[str, Any]:
     annotations = [
         {
             "id": 0,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cutmix.data import BoxData, Boxes, BoxSplit, load_boxes, read_photo
+from cutmix.data import BoxData, BoxSplit, Objects, load_boxes, read_photo
 from cutmix.errors import UsageError
 from cutmix.transfer.average_precision import Curve, Detections, curves, mean_over_classes
 from cutmix.transfer.batches import gathered
@@ -89,7 +89,7 @@ class Detection(Task):
         image, _ = self.prepare(*self._as_tensors(photo, split.boxes[row]))
         return Sample(image.as_subclass(Tensor).contiguous(), {"size": torch.tensor(photo.size, dtype=torch.float32)})
 
-    def _as_tensors(self, photo: Any, boxes: Boxes) -> tuple[Any, Any]:
+    def _as_tensors(self, photo: Any, boxes: Objects) -> tuple[Any, Any]:
         from torchvision import tv_tensors
 
         width, height = photo.size

@@ -1,0 +1,205 @@
+"""Evaluating trained networks: what is asked, what is written, going on after an interruption, and bad input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from cutmix.errors import UsageError
+from cutmix.evaluation.accuracy import Accuracy
+from cutmix.evaluation.calibration import Calibration
+from cutmix.evaluation.ood import LOGIT_SCORES, OutOfDistribution
+from cutmix.evaluation.question import Question
+from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.values import Number
+from cutmix.recipes.evaluated import evaluate_networks, questions_of
+from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.start import train
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Two seeds of a run on three classes of coloured noise."""
+    folder = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    (folder / "tiny").mkdir()
+    for split, n in (("train", 24), ("test", 18)):
+        labels = np.arange(n) % 3
+        images = rng.integers(0, 200, (n, 8, 8, 3), dtype=np.uint8)
+        images[np.arange(n), :, :, labels] |= 128
+        np.savez(folder / "tiny" / f"{split}.npz", images=images, labels=labels, classes=np.array(["r", "g", "b"]))
+    for seed in (0, 1):
+        recipe = Recipe(
+            data=f"arrays:{folder / 'tiny'}", model="ResNet(depth=8, bottleneck=False)", mixing="NoMixing()",
+            epochs=1, batch_size=12, seed=seed,
+        )  # fmt: skip
+        train(recipe, name=f"s{seed}", runs=folder, cpu=True)
+    return folder
+
+
+def sources(runs: Path) -> list[str]:
+    return [str(runs / "s0"), str(runs / "s1")]
+
+
+# ------------------------------------------------------------------------------------------------------ what is asked
+
+
+def test_suites_hold_the_questions_that_say_so():
+    quick, paper, full = ([question.name for question in questions_of(suite)] for suite in ("quick", "paper", "full"))
+    assert quick[0] == paper[0] == full[0] == "accuracy"
+    assert {"accuracy", "calibration", "ood"} <= set(quick)
+    assert "calibration" not in paper
+    assert set(quick) | set(paper) <= set(full)
+    ood = next(question for question in questions_of("paper") if question.name == "ood")
+    assert ood.scores == LOGIT_SCORES
+
+
+def test_questions_by_name_and_by_call():
+    asked = questions_of(only="ood, Calibration(bins=4)".replace("Calibration", "calibration"), out_sets=["uniform"])
+    assert asked == [OutOfDistribution(out_sets=("uniform",)), Calibration(bins=4)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"suite": "papers"}, "Did you mean 'paper'"),
+        ({"only": "acuracy"}, "Did you mean 'accuracy'"),
+        ({"only": "accuracy,"}, None),
+        ({"only": "accuracy,accuracy"}, "asked twice"),
+        ({"only": "calibration(bins=0)"}, "bins must be at least 1"),
+        ({"only": "calibration(bin=3)"}, "Did you mean 'bins'"),
+        ({"only": "accuracy;ood"}, "parted by commas"),
+        ({"only": "accuracy", "out_sets": ["uniform"]}, "add ood"),
+        ({"out_sets": ["nowhere.npz"]}, "there is no out-set"),
+        ({"out_sets": ["uniform", "uniform"]}, "two out-sets are called"),
+    ],
+)
+def test_what_there_is_not_is_refused(arguments, message):
+    if message is None:
+        assert questions_of(**arguments) == [Accuracy()]
+        return
+    with pytest.raises(UsageError, match=message):
+        questions_of(**arguments)
+
+
+# ---------------------------------------------------------------------------------------------------- what is written
+
+
+def test_the_result_says_all_that_one_must_know(runs, tmp_path):
+    found = evaluate_networks(sources(runs), [Accuracy(), Calibration()], tmp_path, cpu=True, command="cutmix ...")
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == found
+    assert found["command"] == "cutmix ..."
+    assert found["settings"]["questions"] == ["Accuracy()", "Calibration(bins=15, held_out=0.2)"]
+    assert [question["name"] for question in found["questions"]] == ["accuracy", "calibration"]
+    first, second = found["networks"]
+    assert (first["name"], first["recipe"]["seed"], second["recipe"]["seed"]) == ("s0", 0, 1)
+    assert first["data"]["asked"] == first["data"]["test_images"] == 18
+    assert first["values"]["accuracy/top1"]["n"] == 18
+    assert first["key"] != second["key"]
+    assert set(first["seconds"]) == {"accuracy", "calibration"}
+
+
+def test_accuracy_is_what_the_run_noted(runs, tmp_path):
+    found = evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True)
+    noted = json.loads((runs / "s0" / "result.json").read_text())["test_error_top1_last"]
+    assert found["networks"][0]["values"]["accuracy/top1"]["value"] == pytest.approx(100 - noted)
+
+
+@dataclass(frozen=True)
+class Long(Question):
+    """Does it go on where it stopped?"""
+
+    name: ClassVar[str] = "long"
+    about: ClassVar[dict[str, str]] = {"long/*": "A step."}
+    asked: ClassVar[list[str]] = []
+    breaks: ClassVar[list[str]] = []
+
+    def answer(self, subject: Subject) -> Iterator[tuple[str, Number]]:
+        for step in ("one", "two", "three"):
+            yield f"long/{step}", Number(subject.once(step, lambda step=step: self._step(step)), 1)
+
+    def _step(self, step: str) -> float:
+        if step in self.breaks:
+            raise KeyboardInterrupt
+        self.asked.append(step)
+        return 10.0 * len(step)
+
+
+def test_an_interrupted_evaluation_goes_on_at_the_step_it_had_come_to(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(Long, "asked", [])
+    monkeypatch.setattr(Long, "breaks", ["three"])
+    questions = [Accuracy(), Long()]
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_networks(sources(runs), questions, tmp_path, cpu=True)
+    assert not (tmp_path / "evaluation.json").exists()
+    assert Long.asked == ["one", "two"]
+    monkeypatch.setattr(Long, "breaks", [])
+    monkeypatch.setattr(Long, "asked", [])
+    found = evaluate_networks(sources(runs), questions, tmp_path, cpu=True)
+    assert Long.asked == ["three", "one", "two", "three"]  # the rest of the first network's, all of the second's
+    whole = evaluate_networks(sources(runs), questions, tmp_path / "whole", cpu=True)
+    assert [network["values"] for network in found["networks"]] == [network["values"] for network in whole["networks"]]
+    before = len(Long.asked)
+    again = evaluate_networks(sources(runs), questions, tmp_path, cpu=True)
+    assert len(Long.asked) == before
+    assert again["networks"] == found["networks"]
+
+
+def test_other_questions_can_be_added_later_and_other_settings_not(runs, tmp_path):
+    evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True)
+    found = evaluate_networks(sources(runs)[:1], [Accuracy(), Calibration()], tmp_path, cpu=True)
+    assert "calibration/ece" in found["networks"][0]["values"]
+    with pytest.raises(UsageError, match="limit was None, is 5"):
+        evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, limit=5)
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_a_network_given_twice_is_refused(runs, tmp_path):
+    with pytest.raises(UsageError, match="has the weights of"):
+        evaluate_networks([sources(runs)[0], str(runs / "s0" / "last.pth.tar")], [Accuracy()], tmp_path, cpu=True)
+
+
+def test_other_classes_are_refused_before_anything_is_asked(runs, tmp_path):
+    with pytest.raises(UsageError, match="tells 3 classes apart, digits has 10"):
+        evaluate_networks(sources(runs), [Accuracy()], tmp_path / "out", cpu=True, data="digits")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_order_of_the_classes_is_refused(runs, tmp_path):
+    (tmp_path / "turned").mkdir()
+    for part in ("train", "test"):
+        with np.load(runs / "tiny" / f"{part}.npz") as file:
+            turned = {"images": file["images"], "labels": file["labels"], "classes": np.array(["g", "r", "b"])}
+        np.savez(tmp_path / "turned" / f"{part}.npz", **turned)
+    with pytest.raises(UsageError, match="class 0 is 'g', the network's is 'r'"):
+        evaluate_networks(sources(runs), [Accuracy()], tmp_path / "out", cpu=True, data=f"arrays:{tmp_path / 'turned'}")
+
+
+def test_images_of_another_size_are_resized_as_the_network_was_trained(runs, tmp_path):
+    (tmp_path / "large").mkdir()
+    for part in ("train", "test"):
+        with np.load(runs / "tiny" / f"{part}.npz") as file:
+            large = {"images": file["images"].repeat(2, 1).repeat(2, 2), "labels": file["labels"]}
+            np.savez(tmp_path / "large" / f"{part}.npz", **large, classes=file["classes"])
+    found = evaluate_networks(
+        sources(runs)[:1], [Accuracy()], tmp_path / "out", cpu=True, data=f"arrays:{tmp_path / 'large'}"
+    )
+    assert found["networks"][0]["data"]["image_size"] == 8
+
+
+def test_an_out_set_that_overlaps_the_in_set_is_told(runs, tmp_path):
+    question = OutOfDistribution(out_sets=(f"same=arrays:{runs / 'tiny'}", str(tmp_path)), scores=LOGIT_SCORES)
+    found = evaluate_networks(sources(runs)[:1], [question], tmp_path / "out", cpu=True)["networks"][0]["values"]
+    assert found["ood/same/shared"]["text"].startswith("18 of the 18 images of the out-set same are also in the in-set")
+    assert found["ood/same/msp/auroc"]["value"] == 50.0
+    assert "holds no pictures" in found[f"ood/{tmp_path.name}"]["reason"]
+    (row,) = [row for row in found["ood/all"]["rows"] if row[2] == "msp"]
+    assert row[:5] == ["tiny", "same", "msp", 18, 18]
