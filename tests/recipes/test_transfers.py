@@ -9,6 +9,7 @@ import pytest
 from cutmix.cli import main
 from cutmix.errors import UsageError
 from cutmix.recipes import names
+from cutmix.recipes.claim import claim_of
 from cutmix.recipes.start_transfer import load_backbone, make_task
 from cutmix.recipes.transfer_recipe import TransferRecipe
 
@@ -16,6 +17,14 @@ TABLE_10 = {
     "ssd300": "76.7", "ssd300_mixup": "76.6", "ssd300_cutout": "76.8", "ssd300_cutmix": "77.6",
     "faster_rcnn": "75.6", "faster_rcnn_mixup": "73.9", "faster_rcnn_cutout": "75.0", "faster_rcnn_cutmix": "76.7",
 }  # fmt: skip
+
+# bleu1 to bleu4, METEOR, ROUGE, CIDEr: arXiv 1905.04899v2, table A1.
+TABLE_A1 = {
+    "nic": (61.4, 43.8, 31.4, 22.9, 22.8, 44.7, 71.2),
+    "nic_mixup": (61.6, 44.1, 31.6, 23.2, 22.9, 47.9, 72.2),
+    "nic_cutout": (63.0, 45.3, 32.6, 24.0, 22.6, 48.2, 74.1),
+    "nic_cutmix": (64.2, 46.3, 33.6, 24.9, 23.1, 49.0, 77.6),
+}
 
 
 @pytest.mark.parametrize("name", list(names.transfers()))
@@ -36,8 +45,28 @@ def test_each_detection_cell_of_table_10_has_a_recipe_with_its_number(name, clai
     assert round(recipe.epochs * 16551 / recipe.batch_size, -4) == 120_000
 
 
+@pytest.mark.parametrize(("name", "numbers"), TABLE_A1.items())
+def test_each_row_of_table_a1_has_a_recipe_with_its_numbers(name, numbers):
+    function = names.transfers()[f"captioning.{name}"]
+    claim = claim_of(function)
+    assert claim is not None
+    scores = ("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge_l", "cider")
+    assert claim.values == dict(zip(scores, numbers))
+    said = (function.__doc__ or "").splitlines()
+    assert f"Table 10 and Table A1, {claim.row}: bleu1 {numbers[0]:g}" in said[2]
+    assert said[2].endswith("(of which epoch is not said).")
+    assert f"    cutmix transfer captioning.{name}" in said
+    recipe = function()
+    task = make_task(recipe.task)
+    assert {setting: getattr(recipe, setting) for setting in task.usual} == task.usual
+    assert (task.beam, task.norm, task.per, task.fine_tune) == (20, "trained", "position", False)
+
+
 def test_a_task_alone_is_its_protocol():
     assert names.find_transfer("faster-rcnn").task == "FasterRCNN()"
+    caption = names.find_transfer("caption")
+    assert (caption.task, caption.batch_size, caption.lr, caption.optimizer) == ("NIC()", 20, 1e-3, "Adam")
+    assert names.find_transfer("nic") == caption
     recipe = names.find_transfer("ssd")
     assert (recipe.task, recipe.batch_size, recipe.lr, recipe.nesterov) == ("SSD()", 32, 1e-3, False)
     with pytest.raises(UsageError, match="Did you mean 'ssd'"):

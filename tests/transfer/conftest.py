@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from cutmix.training.display import Silent, StepInfo
 from cutmix.transfer.backbone import Pretrained
 
+TIMES = ("seconds", "test_seconds", "images_per_second")
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
@@ -109,3 +113,44 @@ def tiny_voc(tmp_path: Path) -> Path:
         objects[f"p{number:02}"] = [first, second] if number % 3 else [first]
     names = list(objects)
     return write_voc(tmp_path / "squares", {"trainval": names[:8], "test": names[8:]}, objects)
+
+
+class StopAt(Silent):
+    """Sends SIGTERM to this process at one step."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.at = (epoch, step)
+
+    def wants_step(self, step: int, steps: int) -> bool:
+        return True
+
+    def step(self, info: StepInfo) -> None:
+        if (info.epoch, info.step) == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def assert_same(one, other, where: str = "checkpoint") -> None:
+    if isinstance(one, dict):
+        assert list(one) == list(other), where
+        for key in set(one) - set(TIMES):
+            assert_same(one[key], other[key], f"{where}[{key!r}]")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for number, (a, b) in enumerate(zip(one, other)):
+            assert_same(a, b, f"{where}[{number}]")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+@pytest.fixture
+def stop_at() -> type[StopAt]:
+    """A display that stops the run at an epoch and step."""
+    return StopAt
+
+
+@pytest.fixture(name="assert_same")
+def _assert_same() -> Callable[..., None]:
+    """Compares two checkpoints, all but their times."""
+    return assert_same

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ from cutmix.recipes import start_transfer
 from cutmix.recipes.start_transfer import load_transferred, transfer
 from cutmix.recipes.transfer_recipe import TransferRecipe
 from cutmix.training.checkpoint import load_checkpoint
-from cutmix.training.display import Silent, StepInfo
 from cutmix.training.interrupt import Interrupted
 from cutmix.training.loop import make_accelerator
 from cutmix.training.schedules import Constant
@@ -26,7 +23,6 @@ from cutmix.transfer.fit import fit_transfer, split_batch
 from cutmix.transfer.ssd import SSD
 from cutmix.transfer.task import PictureBatch
 
-TIMES = ("seconds", "test_seconds", "images_per_second")
 TASKS = {
     "ssd": "SSD(size=64, norm='trained')",
     "faster_rcnn": "FasterRCNN(size=48, max_size=64, proposals=(20, 10), roi_batch=8, norm='trained')",
@@ -45,44 +41,15 @@ def recipe(data: Path, task: str = "ssd", **changes) -> TransferRecipe:
     return TransferRecipe(task=TASKS[task], data=f"voc:{data}", backbone="tiny").but(**{**settings, **changes})
 
 
-class StopAt(Silent):
-    """Sends SIGTERM to this process at one step."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self.at = (epoch, step)
-
-    def wants_step(self, step: int, steps: int) -> bool:
-        return True
-
-    def step(self, info: StepInfo) -> None:
-        if (info.epoch, info.step) == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def assert_same(one, other, where: str = "checkpoint") -> None:
-    if isinstance(one, dict):
-        assert list(one) == list(other), where
-        for key in set(one) - set(TIMES):
-            assert_same(one[key], other[key], f"{where}[{key!r}]")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for number, (a, b) in enumerate(zip(one, other)):
-            assert_same(a, b, f"{where}[{number}]")
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    else:
-        assert one == other, where
-
-
 @pytest.mark.parametrize(
     ("task", "changes"),
     [("ssd", {"ema": 0.5}), ("ssd", {"optimizer": "Adam", "accumulation": 2, "lr": 1e-3}), ("faster_rcnn", {})],
 )
-def test_stopped_within_an_epoch_and_resumed_to_the_last_bit(tiny_voc, tmp_path, task, changes):
+def test_stopped_within_an_epoch_and_resumed_to_the_last_bit(tiny_voc, tmp_path, task, changes, stop_at, assert_same):
     wanted = recipe(tiny_voc, task, **changes)
     transfer(wanted, name="whole", runs=tmp_path, cpu=True, workers=0)
     with pytest.raises(Interrupted, match=f"go on with: cutmix transfer {tmp_path}/stopped --resume"):
-        transfer(wanted, name="stopped", runs=tmp_path, cpu=True, workers=0, display=StopAt(1, 0))
+        transfer(wanted, name="stopped", runs=tmp_path, cpu=True, workers=0, display=stop_at(1, 0))
     position = load_checkpoint(tmp_path / "stopped" / "last.pth.tar")["cutmix"]["run"]
     assert (position["epoch"], position["step"]) == (1, 1)
     transfer(wanted, name="stopped", runs=tmp_path, cpu=True, workers=0, resume=True)
@@ -174,9 +141,9 @@ def test_an_infinite_loss_stops_the_run(tiny_voc, tmp_path):
         transfer(recipe(tiny_voc, lr=1e12), name="run", runs=tmp_path, cpu=True, workers=0)
 
 
-def test_another_recipe_is_refused(tiny_voc, tmp_path):
+def test_another_recipe_is_refused(tiny_voc, tmp_path, stop_at):
     with pytest.raises(Interrupted):
-        transfer(recipe(tiny_voc), name="run", runs=tmp_path, cpu=True, workers=0, display=StopAt(0, 0))
+        transfer(recipe(tiny_voc), name="run", runs=tmp_path, cpu=True, workers=0, display=stop_at(0, 0))
     with pytest.raises(UsageError, match=r"lr: 0.005 -> 0.1\nGo on with its own by: cutmix transfer"):
         transfer(recipe(tiny_voc, lr=0.1), name="run", runs=tmp_path, cpu=True, workers=0, resume=True)
 

@@ -2,6 +2,7 @@
 
 cutmix data check folder:photos
 cutmix data check voc:VOCdevkit
+cutmix data check tsv:captions.tsv
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="read every file, and list those that cannot be used", allow_abbrev=False)
     check.add_argument(
-        "data", metavar="DATA", help="a data set: cifar10, folder:PATH, arrays:PATH, voc:PATH, coco:PATH, ..."
+        "data",
+        metavar="DATA",
+        help="a data set: cifar10, folder:PATH, arrays:PATH, voc:PATH, coco:PATH, tsv:PATH, ...",
     )
     check.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (CUTMIX_DATA, or a cache)")
     check.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")

@@ -1,8 +1,9 @@
-"""Put a trained network to other work: fine-tune it for object detection (SSD, Faster R-CNN), and test that.
+"""Put a trained network to other work, detection (SSD, Faster R-CNN) or captioning (NIC): train that, and test it.
 
   cutmix transfer ssd --backbone runs/NAME --data voc:VOCdevkit
   cutmix transfer faster-rcnn --backbone "torchvision.resnet50(weights='DEFAULT')" --data coco:coco
   cutmix transfer detection.ssd300_cutmix --backbone model_best.pth.tar
+  cutmix transfer caption --backbone runs/NAME --data tsv:captions.tsv
   cutmix transfer runs/NAME --resume
   cutmix transfer runs/NAME --predict photo.jpg --out found
 
@@ -28,7 +29,9 @@ FIRST = ("backbone", "backbone_model", "data", "task")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "what", metavar="WHAT", help="a task (ssd, faster-rcnn), a recipe's name, a recipe.json, or a transfer's folder"
+        "what",
+        metavar="WHAT",
+        help="a task (ssd, faster-rcnn, caption), a recipe's name, a recipe.json, or a transfer's folder",
     )
     run = parser.add_argument_group("the run")
     run.add_argument("--name", default="", help="the run's folder under --runs (default: made of task, backbone, ...)")
@@ -45,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     use.add_argument("--predict", nargs="+", type=Path, metavar="IMAGE", help="what is in pictures, or folders of them")
     use.add_argument("--best", action="store_true", help="the best epoch (chosen on the test set), not the last")
     use.add_argument("--out", type=Path, metavar="DIR", help="also draw what was found into this folder")
+    use.add_argument("--captions", type=int, default=5, metavar="N", help="how many captions of a picture to tell (5)")
     use.add_argument("--score", type=float, default=0.5, metavar="P", help="lowest score to be shown (0.5)")
     recipe = parser.add_argument_group("the recipe (these change WHAT's)")
     none = dict.fromkeys(("data", "backbone", "backbone_model"), "none")
@@ -112,11 +116,17 @@ def print_result(result: dict[str, Any]) -> None:
 def predict(args: argparse.Namespace) -> int:
     """Print what is in pictures, a JSON line each."""
     from cutmix.recipes.predict_boxes import predict_boxes
+    from cutmix.recipes.predict_captions import predict_captions
     from cutmix.recipes.start_transfer import load_transferred
+    from cutmix.transfer.nic import NIC
 
-    transferred = load_transferred(Path(args.what), best=args.best)
+    transferred, use = load_transferred(Path(args.what), best=args.best), {"folder": args.out, "cpu": args.cpu}
+    if isinstance(transferred.task, NIC):
+        guesses = predict_captions(transferred, args.predict, top=args.captions, **use)
+    else:
+        guesses = predict_boxes(transferred, args.predict, least=args.score, **use)
     failed = 0
-    for guess in predict_boxes(transferred, args.predict, least=args.score, folder=args.out, cpu=args.cpu):
+    for guess in guesses:
         failed += "problem" in guess
         print(json.dumps(guess))
     return 1 if failed else 0

@@ -3,6 +3,7 @@
 from cutmix.data.autoaugment import AutoAugment
 from cutmix.data.batches import Batch, TestBatches, TrainBatches, default_workers, test_batches, train_batches
 from cutmix.data.boxes import Boxes
+from cutmix.data.captions import CaptionData, CaptionSplit, load_captions
 from cutmix.data.check import Check, check_data
 from cutmix.data.find import DataRow, list_data, load_data
 from cutmix.data.folder import IMAGENET_MEAN, IMAGENET_STD
@@ -36,6 +37,8 @@ __all__ = [
     "BoxData",
     "BoxSplit",
     "Boxes",
+    "CaptionData",
+    "CaptionSplit",
     "Check",
     "CropFlip",
     "Data",
@@ -58,6 +61,7 @@ __all__ = [
     "default_workers",
     "list_data",
     "load_boxes",
+    "load_captions",
     "load_data",
     "make_boxes",
     "prepare_photo",

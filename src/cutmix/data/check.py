@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cutmix.data.captions import CaptionCheck, caption_kinds, check_captions, list_captions
 from cutmix.data.find import KNOWN, load_data, parse_spec
 from cutmix.data.folder import Listing, copies, list_folder, problems
 from cutmix.data.objects import BoxCheck, box_kinds, check_listed, list_boxes
@@ -55,21 +56,50 @@ class Check:
         yield "can be trained on" if self.ok else f"{len(self.problems)} problem(s) keep it from being trained on"
 
 
+@dataclass(frozen=True, eq=False)
+class Checks:
+    """Several looks at the same folder: COCO's has boxes and captions."""
+
+    parts: tuple[BoxCheck | CaptionCheck, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether each can be trained on."""
+        return all(part.ok for part in self.parts)
+
+    def lines(self) -> Iterator[str]:
+        """The reports, one after the other."""
+        for part in self.parts:
+            yield from part.lines()
+
+
 def check_data(
     spec: str, root: Path | None = None, *, seed: int = 0, progress: Progress | None = None
-) -> Check | BoxCheck:
-    """Look over the data set that ``spec`` names, as ``load_data`` or ``load_boxes`` takes it; every photo is decoded.
+) -> Check | BoxCheck | Checks:
+    """Look over the data set that ``spec`` names, as ``load_data``, ``load_boxes`` or ``load_captions`` takes it.
 
-    Raises what ``load_data`` raises if the set is missing, or its files cannot even be listed.
+    Every photo is decoded. Raises what these raise if the set is missing, or its files cannot even be listed.
     """
-    if spec.partition(":")[0] in box_kinds():
-        return check_listed(list_boxes(spec), progress)
+    if spec.partition(":")[0] in (*box_kinds(), *caption_kinds()):
+        return _check_transfer(spec, progress)
     kind, path = parse_spec(spec)
     if kind == "folder":
         return _check_listing(path.resolve().name, list_folder(path, seed), progress)
     if kind in KNOWN and (listing := KNOWN[kind].listing) is not None:
         return _check_listing(kind, listing(default_root() if root is None else Path(root)), progress)
     return _check_arrays(load_data(spec, root))
+
+
+def _check_transfer(spec: str, progress: Progress | None) -> BoxCheck | Checks:
+    """Boxes, captions, or both, as there are; where a COCO folder has neither, its boxes are what is missed."""
+    kind, _, folder = spec.partition(":")
+    files = Path(folder).expanduser() / "annotations"
+    captions = kind in caption_kinds() and (kind not in box_kinds() or any(files.glob("captions_*.json")))
+    boxes = kind in box_kinds() and (not captions or any(files.glob("instances_*.json")))
+    if not captions:
+        return check_listed(list_boxes(spec), progress)
+    first = (check_listed(list_boxes(spec), progress),) if boxes else ()
+    return Checks((*first, check_captions(list_captions(spec), progress)))
 
 
 def _check_listing(name: str, listing: Listing, progress: Progress | None) -> Check:

@@ -19,7 +19,7 @@ class Claim:
     """Numbers that were published for a row. Standing alone in a file of recipes, it is a row that has no recipe.
 
     Raises:
-        ValueError: no table is named, or ``pick`` is neither of the two epochs that are reported.
+        ValueError: no table is named, or ``pick`` is none of what there is.
     """
 
     tables: tuple[str, ...]
@@ -109,4 +109,5 @@ def recipe_name(function: Callable[..., Any]) -> str:
 
 def command(function: Callable[..., Any]) -> str:
     """The command that trains by this recipe."""
-    return f"cutmix train {recipe_name(function)}"
+    verb = "transfer" if function.__annotations__.get("return") == "TransferRecipe" else "train"
+    return f"cutmix {verb} {recipe_name(function)}"

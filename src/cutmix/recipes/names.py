@@ -123,7 +123,7 @@ def find_transfer(name: str) -> TransferRecipe:
     known = transfers()
     if name in known:
         return known[name]()
-    short = {task.casefold(): (task, cls) for task, cls in tasks().items()}
+    short = {word.casefold(): (task, cls) for task, cls in tasks().items() for word in (task, *cls.also)}
     task, cls = short.get(name.replace("-", "").casefold(), ("", None))
     if cls is None:
         raise UsageError(

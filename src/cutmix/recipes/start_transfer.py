@@ -179,7 +179,7 @@ def _introduction(parts: TransferParts, folder: Path, accelerator: Any) -> str:
     learned = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     lines = [
         f"run      {folder}",
-        f"data     {data.name}: {len(data.train):,} training and {len(data.test):,} test pictures"
+        f"data     {data.name}: {len(set(data.train.paths)):,} training and {len(data.test):,} test pictures"
         + (f" ({data.note})" if data.note else ""),
         f"task     {recipe.task}: {every:,} parameters, {learned:,} of them trained",
         f"backbone {parts.pretrained.source}, mean {parts.pretrained.mean}, std {parts.pretrained.std}",

@@ -12,8 +12,8 @@ from cutmix.training.settings import setting
 class TransferRecipe(WrittenSettings):
     """What to fine-tune, for what, on what, and how. The task is a constructor call, as all parts of recipes are."""
 
-    task: str = setting("SSD()", "the task, e.g. 'SSD(size=300)', \"FasterRCNN(form='c4')\"")
-    data: str = setting("", "voc:PATH, coco:PATH")
+    task: str = setting("SSD()", "the task, e.g. 'SSD(size=300)', \"FasterRCNN(form='c4')\", 'NIC(beam=20)'")
+    data: str = setting("", "voc:PATH, coco:PATH; captions: coco:PATH, tsv:PATH")
     backbone: str = setting(
         "",
         "a run's folder, a checkpoint, a library's network such as torchvision.resnet50(weights='DEFAULT'), "

@@ -178,6 +178,11 @@ class Run:
             f"The last good checkpoint is {self.folder / kept}; go on with: {self.command_name} {self.folder} --resume"
         )
 
+    @property
+    def train_images(self) -> int:
+        """How many different pictures are trained on."""
+        return len(self.data.train)
+
     # What is done once, at the end
 
     def finish(self, state: State, *, device: str, version: str) -> dict[str, Any]:
@@ -195,7 +200,7 @@ class Run:
             "best_is": "chosen on the test set",
             "epochs": last["epoch"],
             "test_images": len(self.data.test),
-            "train_images": len(self.data.train),
+            "train_images": self.train_images,
             "seconds": sum(record["seconds"] + record.get("test_seconds", 0.0) for record in state.history),
             "fingerprint": self.data.fingerprint,
             "processes": self.processes,
@@ -247,7 +252,7 @@ class Run:
             "std": list(self.data.std),
             "image_size": self.data.image_size,
             "squared": self.data.squared,
-            "train_images": len(self.data.train),
+            "train_images": self.train_images,
             "fingerprint": self.data.fingerprint,
             "processes": self.processes,
             "command": self.command,

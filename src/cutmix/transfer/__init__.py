@@ -1,1 +1,1 @@
-"""A trained network put to other work: object detection on its feature maps, with the same habits as training."""
+"""A trained network put to other work: object detection, captions; with the same habits as training."""

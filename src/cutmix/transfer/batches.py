@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,11 @@ from cutmix.data.batches import ignore_signals
 from cutmix.data.chance import PHOTO, epoch_order, generator
 from cutmix.errors import CutmixError, UsageError
 from cutmix.transfer.task import PictureBatch, Sample, Task
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,3 +156,20 @@ def _scaled(image_CHW: Tensor, device: torch.device) -> Tensor:
 
 def _as_it_is(samples: list[Sample] | str) -> list[Sample] | str:
     return samples
+
+
+def gathered(mine: Sequence[tuple[int, T]], count: int, accelerator: Accelerator) -> list[T]:
+    """What all processes found, (picture, finding) each, in the order of the pictures; each picture once.
+
+    Raises:
+        UsageError: a picture is missing or there twice.
+    """
+    from accelerate.utils import gather_object
+
+    every = gather_object(list(mine)) if accelerator.num_processes > 1 else list(mine)
+    rows = sorted(row for row, _ in every)
+    if rows != list(range(count)):
+        raise UsageError(
+            f"{len(rows)} pictures were tested, {len(set(rows))} different ones; each of {count} is needed."
+        )
+    return [finding for _, finding in sorted(every, key=lambda pair: pair[0])]

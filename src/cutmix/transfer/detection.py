@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from cutmix.data import BoxData, BoxSplit, Objects, load_boxes, read_photo
 from cutmix.errors import UsageError
 from cutmix.transfer.average_precision import Curve, Detections, curves, mean_over_classes
+from cutmix.transfer.batches import gathered
 from cutmix.transfer.coco_map import coco_map
 from cutmix.transfer.task import PictureBatch, Progress, Sample, Task, Tested
 
@@ -150,23 +151,6 @@ def detect(network: nn.Module, batch: PictureBatch) -> list[tuple[int, Detection
         numbers = [output["boxes"] * scale, output["labels"] - 1, output["scores"]]
         found.append((row, Detections(*(part.float().cpu().numpy() for part in numbers))))
     return found
-
-
-def gathered(mine: Sequence[tuple[int, Detections]], count: int, accelerator: Accelerator) -> list[Detections]:
-    """What all processes found, in the order of the pictures; each picture once.
-
-    Raises:
-        UsageError: a picture is missing or there twice.
-    """
-    from accelerate.utils import gather_object
-
-    every = gather_object(list(mine)) if accelerator.num_processes > 1 else list(mine)
-    rows = sorted(row for row, _ in every)
-    if rows != list(range(count)):
-        raise UsageError(
-            f"{len(rows)} pictures were tested, {len(set(rows))} different ones; each of {count} is needed."
-        )
-    return [detections for _, detections in sorted(every, key=lambda pair: pair[0])]
 
 
 def per_class(by_class: Sequence[Curve], classes: Sequence[str]) -> dict[str, dict[str, float]]:

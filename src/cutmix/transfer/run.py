@@ -43,6 +43,11 @@ class TransferRun(Run):
         self.task, self.mean, self.std = task, mean, std
         super().__init__(folder, recipe, data, **others)  # type: ignore[arg-type]
 
+    @property
+    def train_images(self) -> int:
+        """How many different pictures are trained on; a row may be less than a picture, such as one of its captions."""
+        return len(set(self.data.train.paths))  # type: ignore[union-attr]
+
     def first_batch(self, images: Any, target: Any) -> None:
         """Draw the first batch with what the network is to learn of it."""
         batch: PictureBatch = images
@@ -76,7 +81,7 @@ class TransferRun(Run):
             "classes": list(self.data.classes),
             "mean": list(self.mean),
             "std": list(self.std),
-            "train_images": len(self.data.train),
+            "train_images": self.train_images,
             "fingerprint": self.data.fingerprint,
             "processes": self.processes,
             "command": self.command,

@@ -75,7 +75,7 @@ class Tested:
     """What a test found: numbers for the record of the epoch, and all else that is worth keeping.
 
     ``details`` is plain data (it goes into ``test.json`` and the result). ``drawings`` are functions that write
-    pictures, by file name.
+    pictures and other files, by file name.
     """
 
     measures: dict[str, float]
@@ -89,6 +89,8 @@ class Task(ABC):
     All chance comes from the generators that are handed in, or from torch's global one, which the loop has seeded.
     """
 
+    also: ClassVar[tuple[str, ...]] = ()
+    """Other names of the task on the command line."""
     measure: ClassVar[str]
     """The number of :class:`Tested` by which epochs are compared; larger is better."""
     losses: ClassVar[tuple[str, ...]]
