@@ -34,7 +34,7 @@ def test_it_is_at_least_as_strong_as_pgd_and_leaves_all_else_alone(images):
     with torch.no_grad():
         labels = model(images).argmax(1)
     before = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), sys.gettrace()
-    eps = 1 / 255
+    eps = 8 / 255
     attacked = auto_attack(model, images, labels, eps=eps, attacks=("apgd-ce", "fab-t"), seed=3)
     assert torch.equal(torch.random.get_rng_state(), before[0])
     assert np.random.get_state()[1].tolist() == before[1]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cutmix.recipes import names
-from cutmix.recipes.build import make_augment, make_mixing, make_model, model_call
+from cutmix.recipes.build import make_augment, make_mixing, make_model, model_call, without_pretrained
 from cutmix.recipes.calls import construct, parse_call
 from cutmix.recipes.listing import first_line, rows
 
@@ -32,7 +32,7 @@ def test_every_part_of_every_recipe_can_be_made(name):
     recipe = RECIPES[name]()
     classes, size = SIZES[recipe.data.partition(":")[0]]
     with torch.device("meta"):
-        network = make_model(model_call(recipe.model, num_classes=classes, image_size=size))
+        network = make_model(without_pretrained(model_call(recipe.model, num_classes=classes, image_size=size)))
     assert sum(p.numel() for p in network.parameters()) > 10_000
     assert make_mixing(recipe.mixing)
     assert construct(parse_call(recipe.schedule), names.schedules(), "schedule")

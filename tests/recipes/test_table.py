@@ -24,7 +24,7 @@ def test_every_recipe_is_a_row_and_every_row_without_one_says_why():
     rows = recipe_rows()
     assert {row.name for row in rows if row.name} == set(names.recipes())
     without = [row for row in rows if not row.name]
-    assert [row.claim.row for row in without] == ["ResNet-50 + GE", "ResNet-101 + GE"]
+    assert [row.claim.row for row in without if "3" in row.claim.tables] == ["ResNet-50 + GE", "ResNet-101 + GE"]
     assert all("no recipe, since" in row.about for row in without)
 
 
@@ -75,7 +75,8 @@ def test_the_last_column_is_wrapped_beside_the_others():
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_no_line_is_wider_than_asked(width):
-    names_fit = max(len("  ".join(row.cells()[:3])) for row in recipe_rows())
+    columns = zip(*(row.cells()[:3] for row in recipe_rows()))
+    names_fit = sum(max(map(len, column)) + 2 for column in columns)
     text = as_text(recipe_rows(), width)
     assert all(len(line) <= max(width, names_fit + 30) for line in text.splitlines())
     assert all(line == line.rstrip() for line in text.splitlines())

@@ -72,7 +72,7 @@ def alpha05() -> Recipe:
 
 @claims("fig3", row="alpha 2.0")
 def alpha2() -> Recipe:
-    """CutMix with alpha 2."""
+    """CutMix with alpha 2: shares nearer to one half."""
     return pyramidnet200_cutmix().but(mixing="CutMix(alpha=2.0, prob=0.5)")
 
 
