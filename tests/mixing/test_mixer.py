@@ -17,15 +17,18 @@ from cutmix.mixing import (
     CutMix,
     Cutout,
     FeatureCutMix,
+    FMix,
     Hidden,
     ManifoldMixup,
+    MixedTarget,
     Mixer,
+    Mixing,
     MixingCollate,
     MixUp,
     RandomChoice,
     mixed_cross_entropy,
 )
-from cutmix.mixing.mixer import layer_path
+from cutmix.mixing.mixer import _is_channels_last, layer_path
 from cutmix.models import PyramidNet, ResNet
 
 
@@ -298,6 +301,43 @@ def test_a_layer_that_cannot_be_mixed_is_refused(layer, way, message) -> None:
             target(forward=True)
         with pytest.raises(UsageError, match="after the forward pass"):
             target(forward=False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "images_HW", "channels_last"),
+    [
+        ((4, 96, 8, 8), (32, 32), False),
+        ((4, 8, 8, 96), (32, 32), True),
+        ((4, 8, 8, 8), (32, 32), False),  # not known: taken for the usual one
+        ((4, 8, 6, 4), (48, 32), False),
+        ((4, 6, 4, 8), (48, 32), True),
+        ((4, 64, 109, 77), (224, 160), False),  # a stem without a border
+        ((4, 5, 7, 3), (32, 32), False),  # neither
+        ((4, 64, 1, 1), (32, 32), False),
+        ((4, 17, 192), (32, 32), False),
+    ],
+)
+def test_whether_channels_come_last_is_told_by_the_proportion_of_the_images(shape, images_HW, channels_last) -> None:
+    assert _is_channels_last(torch.Size(shape), images_HW) is channels_last
+
+
+def test_boxes_in_maps_with_their_channels_last_are_refused_and_weights_are_not() -> None:
+    from torchvision.models.swin_transformer import SwinTransformer
+
+    swin = SwinTransformer([4, 4], embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=[2, 2], num_classes=3)
+    images, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])
+
+    def forward(mixing: Mixing) -> MixedTarget:
+        with Mixer(mixing, swin) as mixer, mixer.mix(images, labels, rng()) as mixed:
+            swin(mixed.images)
+            return mixed.target
+
+    for layer, shape in (("features.1", r"\(4, 8, 8, 12\)"), ("features", r"\(4, 4, 4, 24\)")):
+        for inner in (CutMix(), FMix(), Cutout(size=2)):
+            with pytest.raises(UsageError, match=rf"Layer '{layer}' gives {shape}\..* boxes need \(B, C, H, W\)"):
+                forward(Hidden(inner, layers=(layer,)))
+        assert (forward(ManifoldMixup(layers=(layer,))).share < 1).all()
+    assert (forward(FeatureCutMix(layers=("permute",))).share < 1).all()
 
 
 def test_a_batch_alone_cannot_be_mixed_in_a_layer() -> None:

@@ -34,6 +34,10 @@ class Mixer:
     nothing outside of the ``with``, nor within it when the network is in its evaluation mode. The backward pass belongs
     into the ``with``: gradient checkpointing computes maps anew in it. A method that mixes images only makes no hooks.
 
+    Boxes are drawn in maps (B, C, H, W). Maps (B, H, W, C), such as a Swin transformer's, are known by their sides,
+    which then are in the images' proportion, and those of (B, C, H, W) are not; methods with boxes refuse them. They
+    are not known where both are: in square images, if H = W = C.
+
     Args:
         mixing: any method.
         model: the network itself, in which the method's layers are looked for.
@@ -134,10 +138,12 @@ class MixedPart:
     number: int
 
     def __enter__(self) -> MixedPart:
+        height, width = self.images.shape[-2:]
         for tap in self.taps:
             tap.clear()
         for plan, tap in zip(self.waiting, self.taps):
             tap.waiting.append((plan, self.number))
+            tap.images_HW = height, width
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -168,6 +174,7 @@ class _Tap:
     waiting: list[tuple[Plan, int]] = field(default_factory=list)
     drawn: list[Plan] = field(default_factory=list)
     passed: bool = False
+    images_HW: tuple[int, int] = (1, 1)
 
     def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
         return self.mix_map(self, output)
@@ -197,10 +204,7 @@ def _mix_map(tap: _Tap, output: Any) -> Tensor | None:
         shown = f"{type(output).__name__}" if not isinstance(output, Tensor) else f"a tensor of {tuple(output.shape)}"
         raise UsageError(f"Layer {tap.path!r} must give a batch of maps, (B, C, H, W), to be mixed, not {shown}.")
     if not tap.drawn:
-        try:
-            tap.drawn = [plan.for_map(output.shape, part) for plan, part in tap.waiting]
-        except UsageError as error:
-            raise UsageError(f"Layer {tap.path!r} gives {tuple(output.shape)}. {error}") from error
+        tap.drawn = _draw(tap, output.shape)
     elif not tap.passed:
         raise UsageError(
             f"Layer {tap.path!r} is called more than once in a forward pass: which of its maps to mix? "
@@ -209,6 +213,28 @@ def _mix_map(tap: _Tap, output: Any) -> Tensor | None:
     for plan in tap.drawn:
         output = plan.apply(output)
     return output
+
+
+def _draw(tap: _Tap, shape: torch.Size) -> list[Plan]:
+    """The plans for a map. One that is not (B, C, H, W) is said to have no height and width: few methods need them."""
+    channels_last = _is_channels_last(shape, tap.images_HW)
+    try:
+        return [plan.for_map(shape[:2] if channels_last else shape, part) for plan, part in tap.waiting]
+    except UsageError as error:
+        reason = str(error)
+        if channels_last:
+            reason = "These maps seem to be (B, H, W, C), and boxes need (B, C, H, W): name another layer."
+        raise UsageError(f"Layer {tap.path!r} gives {tuple(shape)}. {reason}") from error
+
+
+def _is_channels_last(shape: torch.Size, images_HW: tuple[int, int]) -> bool:
+    """Whether dimensions 1 and 2 are in the images' proportion, give or take a cell, and 2 and 3 are not."""
+    height, width = images_HW
+
+    def in_proportion(rows: int, columns: int) -> bool:
+        return abs(rows * width - columns * height) <= max(height, width)
+
+    return len(shape) == 4 and in_proportion(shape[1], shape[2]) and not in_proportion(shape[2], shape[3])
 
 
 def layer_path(model: nn.Module, layer: int | str) -> str:
