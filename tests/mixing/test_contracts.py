@@ -16,7 +16,7 @@ import torch
 
 import cutmix.mixing
 from cutmix.errors import UsageError
-from cutmix.mixing import Keep, MixedTarget, Mixing, Plan, mixed_correct, mixed_cross_entropy
+from cutmix.mixing import Keep, MixedTarget, Mixing, Plan, RandomChoice, mixed_correct, mixed_cross_entropy
 
 SHAPES = [(1, 3, 8, 8), (2, 1, 4, 6), (5, 3, 9, 7), (7, 2, 1, 13)]
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8]
@@ -61,6 +61,42 @@ def draw(mixing: Mixing, shape, rng) -> Plan:
 def mix(mixing: Mixing, images, labels, rng, *, inplace=False) -> tuple[torch.Tensor, MixedTarget]:
     plan = draw(mixing, images.shape, rng)
     return plan.apply(images, inplace=inplace), plan.targets(labels)
+
+
+def with_scope(mixing: Mixing, scope: str) -> Mixing:
+    """The method, or those that it is made of, with this scope where there is one."""
+    changed: dict[str, object] = {}
+    for field in fields(mixing):
+        value = getattr(mixing, field.name)
+        if field.name == "scope":
+            changed["scope"] = scope
+        elif isinstance(value, Mixing):
+            changed[field.name] = with_scope(value, scope)
+        elif field.name == "mixings":
+            changed[field.name] = tuple(with_scope(part, scope) for part in value)
+    return replace(mixing, **changed)
+
+
+def rows(mixing: Mixing, images: int, seed: int) -> np.ndarray:
+    """What each step does to each image: its share, how many cells change, and around which row and column.
+
+    (images, 4 numbers a step). No two images are alike and none is 0, so a cell that shows another image, or nothing,
+    has changed.
+    """
+    batch = torch.arange(1.0, images + 1)[:, None, None, None].repeat(1, 1, 20, 24)
+    found = []
+    for step in draw(mixing, batch.shape, rng(seed)).steps:
+        changed = (step.apply(batch) != batch)[:, 0].double()
+        cells = changed.sum((1, 2))
+        row = (changed.sum(2) @ torch.arange(20.0).double()) / cells.clamp(min=1)
+        column = (changed.sum(1) @ torch.arange(24.0).double()) / cells.clamp(min=1)
+        found += [step.contents(torch.arange(images)).share.double(), cells, row, column]
+    return torch.stack(found, 1).numpy()
+
+
+def variety(values: np.ndarray) -> float:
+    """The part of the values that are not the most common one."""
+    return 1 - np.unique(values, return_counts=True)[1].max() / len(values)
 
 
 every_setting = pytest.mark.parametrize("mixing", settings(), ids=repr)
@@ -245,11 +281,39 @@ def test_plans_pickle(mixing: Mixing) -> None:
 def test_prob_is_how_often_anything_happens(mixing: Mixing) -> None:
     images, labels = torch.arange(1.0, 9.0)[:, None, None, None].repeat(1, 1, 8, 8), torch.arange(8)
 
+    gates = 256
+    batches = gates // 8 if mixing.scope == "per_sample" else gates
+
     def rate(prob: float) -> float:
         source, method = rng(1), replace(mixing, prob=prob)
-        mixed = torch.stack([mix(method, images, labels, source)[0] for _ in range(600)])
+        mixed = torch.stack([mix(method, images, labels, source)[0] for _ in range(batches)])
         return (mixed != images).any((2, 3, 4)).float().mean().item()
 
     assert rate(0.0) == 0
-    # An image may be its own partner, and a box may be empty: hence a ratio. Four deviations of 600 gates.
-    assert abs(rate(0.3) / rate(1.0) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 600) + 0.01
+    # An image may be its own partner, and a box may be empty: hence a ratio, to four deviations.
+    assert abs(rate(0.3) / rate(1.0) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / gates) + 0.01
+
+
+@every_setting
+def test_images_are_independent_of_each_other_with_a_scope_per_sample(mixing: Mixing) -> None:
+    """What differs from batch to batch differs as much from image to image, and not in step with the image before."""
+    mixing = with_scope(mixing, "per_sample")
+    between = np.stack([rows(mixing, 40, seed)[7] for seed in range(150)])
+    within = rows(mixing, 600, seed=3)
+    for one, many in zip(within.T, between.T):
+        if not isinstance(mixing, RandomChoice):  # which differs from batch to batch in its method too
+            assert variety(one) == pytest.approx(variety(many), abs=0.15)
+        if one.std() > 0:
+            assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 4.5 / np.sqrt(len(one))
+
+
+@every_setting
+def test_images_are_all_treated_alike_with_a_scope_per_batch(mixing: Mixing) -> None:
+    mixing = with_scope(mixing, "per_batch")
+    for seed in range(10):
+        found = rows(mixing, 40, seed)
+        for share, *changes in found.reshape(len(found), -1, 4).transpose(1, 2, 0):
+            assert variety(share) == 0
+            changed = changes[0] > 0  # not those that are their own partner
+            assert not changed.any() or changed.sum() > 30
+            assert len(np.unique(np.stack(changes)[:, changed], axis=1).T) <= 1

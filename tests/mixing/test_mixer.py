@@ -247,7 +247,7 @@ def test_layers_of_our_networks_and_other_libraries() -> None:
     ours = [ResNet(depth=8, bottleneck=False, num_classes=3), PyramidNet(depth=20, alpha=9, bottleneck=False)]
     cases = [
         *((network, (1, 2, 3, 4), 32) for network in ours),
-        (torchvision.models.vgg11(num_classes=3), ("features.4", "features"), 32),
+        (torchvision.models.mobilenet_v3_small(num_classes=3), ("features.4", "features"), 32),
         (timm.create_model("resnet10t", num_classes=3), (2, 5, "layer3.0.conv2"), 32),
         (timm.create_model("vit_tiny_patch16_224", num_classes=3, img_size=32, depth=2), ("blocks.0",), 32),
     ]

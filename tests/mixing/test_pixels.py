@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cutmix.mixing import Blend, Box, Erase, Paste, Plan, mixed_correct, mixed_cross_entropy, pixels
+from cutmix.mixing.fmix import Stencil
 
 PARTNERS = np.array([2, 0, 1, 1])
 BOXES = Box.of([(0, 0, 3, 2), (1, 4, 5, 6), (2, 2, 2, 5), (0, 0, 5, 6)])
@@ -177,3 +178,36 @@ def test_any_partners_give_the_bits_of_the_mask(seed) -> None:
     assert torch.equal(pixels._paste_by_views(images, box, partners, False), expected)
     assert pixels._paste_by_views(images, box, partners, True) is images
     assert torch.equal(images, expected)
+
+
+SHIFT = np.array([2, 0, 1, 3])  # not its own inverse
+DIFFERENTIABLE = [
+    Paste(Box(1, 2, 4, 6), SHIFT, (5, 6)),
+    Blend(0.3, SHIFT),
+    Stencil(np.arange(30).reshape(5, 6) % 7 > 2, SHIFT),
+    *PLANS,
+]
+
+
+@pytest.mark.parametrize("plan", DIFFERENTIABLE)
+def test_gradients_are_those_of_finite_differences(plan) -> None:
+    images = torch.randn(4, 1, 5, 6, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(plan.apply, images)
+    assert torch.autograd.gradgradcheck(plan.apply, images)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("plan", DIFFERENTIABLE[:3])
+def test_gradients_of_a_permutation_are_mixed_back_and_nothing_is_held_for_them(plan, layout, monkeypatch) -> None:
+    images = torch.randn(4, 3, 5, 6).contiguous(memory_format=layout).requires_grad_()
+    weights = torch.randn(4, 3, 5, 6).contiguous(memory_format=layout)
+    held: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: held.append(tensor) or tensor, lambda tensor: tensor):
+        mixed = plan.apply(images)
+    assert mixed.is_contiguous(memory_format=layout)
+    (gradient,) = torch.autograd.grad(mixed, images, weights)
+    assert not held
+    assert gradient.is_contiguous(memory_format=layout)
+    monkeypatch.setattr(pixels, "_alike", lambda images, partners, mix: mix(images, partners))
+    (by_autograd,) = torch.autograd.grad(plan.apply(images), images, weights)
+    torch.testing.assert_close(gradient, by_autograd)
