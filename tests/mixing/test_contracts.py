@@ -294,10 +294,13 @@ def test_prob_is_how_often_anything_happens(mixing: Mixing) -> None:
     assert abs(rate(0.3) / rate(1.0) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / gates) + 0.01
 
 
-@every_setting
-def test_images_are_independent_of_each_other_with_a_scope_per_sample(mixing: Mixing) -> None:
+def settings_with_scope(scope: str) -> list[Mixing]:
+    return list(dict.fromkeys(with_scope(mixing, scope) for mixing in settings()))
+
+
+@pytest.mark.parametrize("mixing", settings_with_scope("per_sample"), ids=repr)
+def test_images_are_independent_of_each_other(mixing: Mixing) -> None:
     """What differs from batch to batch differs as much from image to image, and not in step with the image before."""
-    mixing = with_scope(mixing, "per_sample")
     between = np.stack([rows(mixing, 40, seed)[7] for seed in range(150)])
     within = rows(mixing, 600, seed=3)
     for one, many in zip(within.T, between.T):
@@ -307,9 +310,8 @@ def test_images_are_independent_of_each_other_with_a_scope_per_sample(mixing: Mi
             assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 4.5 / np.sqrt(len(one))
 
 
-@every_setting
-def test_images_are_all_treated_alike_with_a_scope_per_batch(mixing: Mixing) -> None:
-    mixing = with_scope(mixing, "per_batch")
+@pytest.mark.parametrize("mixing", settings_with_scope("per_batch"), ids=repr)
+def test_images_are_all_treated_alike(mixing: Mixing) -> None:
     for seed in range(10):
         found = rows(mixing, 40, seed)
         for share, *changes in found.reshape(len(found), -1, 4).transpose(1, 2, 0):

@@ -103,7 +103,7 @@ class DropBlockLayer(NoiseLayer):
             raise UsageError(f"DropBlock needs feature maps (B, C, H, W), not of shape {tuple(x_BCHW.shape)}.")
         with torch.no_grad():
             kept_BCHW = ~self._dropped(x_BCHW)
-            scale = kept_BCHW.numel() / kept_BCHW.sum().clamp(min=1)
+            scale = kept_BCHW.numel() / kept_BCHW.count_nonzero().clamp(min=1)  # sum() would make whole numbers first
             if not self.shared:  # in the input's memory format: a product of two formats is several times slower
                 kept_BCHW = torch.empty_like(x_BCHW, dtype=torch.bool).copy_(kept_BCHW)
             factor_BCHW = (kept_BCHW * scale).to(x_BCHW.dtype)
