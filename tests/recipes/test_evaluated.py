@@ -14,6 +14,7 @@ import pytest
 from cutmix.errors import UsageError
 from cutmix.evaluation.accuracy import Accuracy
 from cutmix.evaluation.calibration import Calibration
+from cutmix.evaluation.localization import Localization
 from cutmix.evaluation.ood import LOGIT_SCORES, OutOfDistribution
 from cutmix.evaluation.question import Question
 from cutmix.evaluation.subject import Subject
@@ -203,3 +204,30 @@ def test_an_out_set_that_overlaps_the_in_set_is_told(runs, tmp_path):
     assert "holds no pictures" in found[f"ood/{tmp_path.name}"]["reason"]
     (row,) = [row for row in found["ood/all"]["rows"] if row[2] == "msp"]
     assert row[:5] == ["tiny", "same", "msp", 18, 18]
+
+
+def test_boxes_of_predicted_classes_can_be_asked_for_on_data_with_other_classes(runs, tmp_path):
+    """Digits have no boxes, which is all that stands in the way; beside a question of labels they are refused."""
+    predicted = Localization(cam_class="predicted")
+    found = evaluate_networks(sources(runs)[:1], [predicted], tmp_path / "out", cpu=True, data="digits")
+    assert "digits has no boxes" in found["networks"][0]["values"]["localization"]["reason"]
+    with pytest.raises(UsageError, match="tells 3 classes apart, digits has 10"):
+        evaluate_networks(sources(runs)[:1], [predicted, Accuracy()], tmp_path / "two", cpu=True, data="digits")
+    with pytest.raises(UsageError, match="tells 3 classes apart, digits has 10"):
+        evaluate_networks(sources(runs)[:1], [Localization()], tmp_path / "true", cpu=True, data="digits")
+
+
+def test_as_many_classes_in_another_order_are_refused_even_so(runs, tmp_path):
+    (tmp_path / "turned").mkdir()
+    for part in ("train", "test"):
+        with np.load(runs / "tiny" / f"{part}.npz") as file:
+            turned = {"images": file["images"], "labels": file["labels"], "classes": np.array(["g", "r", "b"])}
+        np.savez(tmp_path / "turned" / f"{part}.npz", **turned)
+    with pytest.raises(UsageError, match="class 0 is 'g', the network's is 'r'"):
+        evaluate_networks(
+            sources(runs)[:1],
+            [Localization(cam_class="predicted")],
+            tmp_path / "out",
+            cpu=True,
+            data=f"arrays:{tmp_path / 'turned'}",
+        )

@@ -112,6 +112,11 @@ class Localization(Question):
         }
 
     @property
+    def needs_same_classes(self) -> bool:
+        """Only if it asks for the map of the image's own class."""
+        return self.cam_class == "true"
+
+    @property
     def _known(self) -> str:
         return "gt_known" if self.cam_class == "true" else "predicted_class"
 

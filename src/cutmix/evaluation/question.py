@@ -54,6 +54,11 @@ class Question(ABC):
         """Whether it calls ``subject.features()``, so that they are noted in the same pass as the logits."""
         return False
 
+    @property
+    def needs_same_classes(self) -> bool:
+        """Whether the network must tell the data's classes apart for it, in their order."""
+        return True
+
     def passes(self, subject: Subject) -> float:
         """How long the answer takes, in forward passes over the test images, roughly. For the time left."""
         return 1.0

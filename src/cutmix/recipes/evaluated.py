@@ -141,7 +141,10 @@ def evaluate_networks(
 
     networks = [_network(source, model, best) for source in sources]
     load = _remembering()
-    keys = [_key(network, data_of(network.trained, data, data_root, load)[1]) for network in networks]
+    others = not any(question.needs_same_classes for question in questions)
+    keys = [
+        _key(network, data_of(network.trained, data, data_root, load, other_classes=others)[1]) for network in networks
+    ]
     for number, key in enumerate(keys):
         if key in keys[:number]:
             raise UsageError(f"{networks[number].source} has the weights of {networks[keys.index(key)].source}.")
@@ -153,7 +156,7 @@ def evaluate_networks(
     accelerator.wait_for_everyone()  # nobody writes before all have read
     entries = []
     for number, (network, key) in enumerate(zip(networks, keys)):
-        spec, loaded = data_of(network.trained, data, data_root, load)
+        spec, loaded = data_of(network.trained, data, data_root, load, other_classes=others)
         from cutmix.evaluation.subject import Subject
 
         subject = Subject(

@@ -229,11 +229,15 @@ def data_of(
     data: str | None = None,
     data_root: Path | None = None,
     load: Callable[..., Data] | None = None,
+    *,
+    other_classes: bool = False,
 ) -> tuple[str, Data]:
     """What to test the network on, and its name: ``data``, or what it was trained on; normalised as it was trained.
 
     Args:
         load: stands for ``load_data``, for one who loads the same data for several networks.
+        other_classes: take data with another number of classes. As many, but others or in another order, are refused:
+            there a number about labels would be wrong, and not missing.
 
     Raises:
         UsageError: no data set is known, it has changed since the training, or its classes are not the network's.
@@ -243,7 +247,8 @@ def data_of(
     spec = data or trained.data
     if spec is None:
         raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
-    loaded = as_trained(trained, (load or load_data)(spec, data_root, image_size=trained.image_size))
+    raw = (load or load_data)(spec, data_root, image_size=trained.image_size)
+    loaded = as_trained(trained, raw, other_classes=other_classes and raw.num_classes != trained.num_classes)
     if data is None and trained.train_images:
         loaded = loaded.with_train_images(trained.train_images)
     if data is None and trained.fingerprint not in (None, loaded.fingerprint):
