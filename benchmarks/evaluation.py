@@ -5,6 +5,10 @@ through a ``Subject`` (``Accuracy()``, with its intervals, classes and confusion
 reads the same logits; and the bare loop a second time, whose ratio to the first says how far this machine can be
 believed. All take turns in one process. Random pixels: the speed does not depend on what they show.
 
+Then localization, with images in memory: ResNet-18 at 224 pixels and ResNet-20 at 64, one bare forward pass against the
+maps, boxes and all scores of ``Localization``, and against pytorch-grad-cam's maps alone (the extra ``cutmix[cam]``).
+The images are smooth, as photos are: how long regions take to find does depend on the maps.
+
     python benchmarks/evaluation.py
     python benchmarks/evaluation.py --rounds 20 --clock cpu    # this process's CPU seconds, where others run beside it
 """
@@ -20,11 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from cutmix.data import ArraySplit, Data
+from cutmix.data import ArraySplit, Boxes, Data
 from cutmix.evaluation.accuracy import Accuracy
 from cutmix.evaluation.calibration import Calibration
+from cutmix.evaluation.gradcam import library_maps
+from cutmix.evaluation.localization import Localization
 from cutmix.evaluation.question import Question, evaluate
 from cutmix.models import ResNet
 
@@ -45,6 +52,13 @@ def main() -> None:
     title = f"accuracy, ResNet-20, {args.images} images of 32x32, batches of {args.batch_size}, {args.clock} clock"
     ways = accuracy_ways(args.images, args.batch_size)
     show(title, ways, args.rounds, CLOCKS[args.clock], args.json)
+    for model, side, images in (
+        (ResNet(depth=18, num_classes=10, stem="imagenet"), 224, args.images // 16),
+        (ResNet(depth=20, bottleneck=False, num_classes=10, stem="cifar"), 64, args.images // 4),
+    ):
+        title = f"localization, {images} images of {side}x{side}, batches of 32, {args.clock} clock"
+        ways = localization_ways(model.eval(), side, images)
+        show(title, ways, max(1, args.rounds // 3), CLOCKS[args.clock], args.json)
 
 
 def show(
@@ -84,6 +98,32 @@ def accuracy_ways(images: int, batch_size: int) -> dict[str, Callable[[], Any]]:
         "ours": lambda: ours(Accuracy()),
         "ours, with calibration": lambda: ours(Accuracy(), Calibration()),
         "bare loop again": lambda: bare_loop(model, data, batch_size),
+    }
+
+
+def localization_ways(model: nn.Module, side: int, images: int) -> dict[str, Callable[[], Any]]:
+    """A forward pass, our localization, Grad-CAM's maps from its library, and the forward pass again."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.integers(0, 256, (images, 3, 7, 7))).float()
+    smooth = F.interpolate(coarse, (side, side), mode="bilinear").permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    box = np.tile([side * 0.2, side * 0.3, side * 0.7, side * 0.9], (images, 1))
+    boxes = Boxes(box, np.arange(images), np.full((images, 2), side, np.int64))
+    split = ArraySplit(np.ascontiguousarray(smooth), rng.integers(0, 10, images), lambda: boxes)
+    data = Data("made up", tuple("0123456789"), split, split, MEAN, STD, side, flip=True)
+
+    def ours(method: str) -> dict[str, Any]:
+        return dict(evaluate(model, [Localization(method=method, examples=0)], data, batch_size=32, device="cpu"))
+
+    def library() -> None:
+        mean_3, std_3 = torch.tensor(MEAN), torch.tensor(STD)
+        for part, labels_B in zip(torch.from_numpy(smooth).split(32), torch.from_numpy(split.labels_N).split(32)):
+            library_maps(model, ((part / 255 - mean_3) / std_3).permute(0, 3, 1, 2), labels_B, "gradcam")
+
+    return {
+        "bare forward pass": lambda: bare_loop(model, data, 32),
+        "ours: maps, boxes, scores": lambda: ours("cam"),
+        "pytorch-grad-cam: maps alone": library,
+        "bare forward pass again": lambda: bare_loop(model, data, 32),
     }
 
 
