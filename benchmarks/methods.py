@@ -11,7 +11,7 @@ layers of a regularizer, the way there and back through autograd. Its share of t
 the number to go by.
 
     python benchmarks/methods.py                           20 rounds
-    python benchmarks/methods.py --rounds 5                rougher
+    python benchmarks/methods.py --rounds 5 --clock cpu    rougher, on a machine that does other work
     python benchmarks/methods.py --only CutMix ShakeDrop   these alone
 """
 
@@ -39,6 +39,7 @@ SHAPE = (128, 3, 32, 32)
 BASELINE, AGAIN = "NoMixing", "again"
 PROGRESS = 0.5  # of the run: some methods change with it
 CALLS = 10  # of what a method does, after each step
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}  # the latter adds up what all threads take
 Work = Callable[[Tensor, Tensor], None]
 
 
@@ -147,7 +148,7 @@ def contenders(only: Sequence[str]) -> dict[str, Contender]:
     return chosen
 
 
-def measure(chosen: dict[str, Contender], rounds: int) -> None:
+def measure(chosen: dict[str, Contender], rounds: int, clock: Callable[[], float]) -> None:
     """Take turns, two rounds to warm up and then ``rounds``; tell each on standard error. Ctrl-C ends with the last."""
     first, labels = torch.randn(SHAPE).contiguous(memory_format=torch.channels_last), torch.randint(10, SHAPE[:1])
     images, order, shuffle = first.clone(), list(chosen), np.random.default_rng(0)
@@ -159,8 +160,8 @@ def measure(chosen: dict[str, Contender], rounds: int) -> None:
             for name in order:
                 images.copy_(first)
                 times[name] = (
-                    timed(chosen[name].step, images, labels, 1),
-                    timed(chosen[name].alone, images, labels, CALLS),
+                    timed(chosen[name].step, images, labels, 1, clock),
+                    timed(chosen[name].alone, images, labels, CALLS, clock),
                 )
         except KeyboardInterrupt:
             return
@@ -173,12 +174,12 @@ def measure(chosen: dict[str, Contender], rounds: int) -> None:
         print(f"{label}: {seconds:.1f} s, no method {times[BASELINE][0]:.0f} ms a step", file=sys.stderr, flush=True)
 
 
-def timed(work: Work, images: Tensor, labels: Tensor, calls: int) -> float:
+def timed(work: Work, images: Tensor, labels: Tensor, calls: int, clock: Callable[[], float]) -> float:
     """Milliseconds of a call."""
-    before = time.perf_counter()
+    before = clock()
     for _ in range(calls):
         work(images, labels)
-    return (time.perf_counter() - before) * 1e3 / calls
+    return (clock() - before) * 1e3 / calls
 
 
 def table(chosen: dict[str, Contender]) -> list[Row]:
@@ -198,13 +199,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="steps of each method (default: 20)")
     parser.add_argument("--only", nargs="+", default=[], metavar="METHOD", help="these methods, and none")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="wall, or the process's CPU time")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     if min(arguments.rounds, arguments.threads) < 1:
         parser.error("--rounds and --threads must be 1 or more")
     torch.set_num_threads(arguments.threads)
     chosen = contenders(arguments.only)
-    measure(chosen, arguments.rounds)
+    measure(chosen, arguments.rounds, CLOCKS[arguments.clock])
     if not chosen[BASELINE].step_ms:
         raise SystemExit("stopped before the first round was done")
     rows = table(chosen)

@@ -78,9 +78,9 @@ def with_scope(mixing: Mixing, scope: str) -> Mixing:
 
 
 def rows(mixing: Mixing, images: int, seed: int) -> np.ndarray:
-    """What each step does to each image: its share, how many cells change, and around which row and column.
+    """What each step does to each image: its share, how many cells change, around which row and column, is (6, 17) one.
 
-    (images, 4 numbers a step). No two images are alike and none is 0, so a cell that shows another image, or nothing,
+    (images, 5 numbers a step). No two images are alike and none is 0, so a cell that shows another image, or nothing,
     has changed.
     """
     batch = torch.arange(1.0, images + 1)[:, None, None, None].repeat(1, 1, 20, 24)
@@ -90,7 +90,7 @@ def rows(mixing: Mixing, images: int, seed: int) -> np.ndarray:
         cells = changed.sum((1, 2))
         row = (changed.sum(2) @ torch.arange(20.0).double()) / cells.clamp(min=1)
         column = (changed.sum(1) @ torch.arange(24.0).double()) / cells.clamp(min=1)
-        found += [step.contents(torch.arange(images)).share.double(), cells, row, column]
+        found += [step.contents(torch.arange(images)).share.double(), cells, row, column, changed[:, 6, 17]]
     return torch.stack(found, 1).numpy()
 
 
@@ -314,7 +314,7 @@ def test_images_are_independent_of_each_other(mixing: Mixing) -> None:
 def test_images_are_all_treated_alike(mixing: Mixing) -> None:
     for seed in range(10):
         found = rows(mixing, 40, seed)
-        for share, *changes in found.reshape(len(found), -1, 4).transpose(1, 2, 0):
+        for share, *changes in found.reshape(len(found), -1, 5).transpose(1, 2, 0):
             assert variety(share) == 0
             changed = changes[0] > 0  # not those that are their own partner
             assert not changed.any() or changed.sum() > 30

@@ -26,6 +26,7 @@ from cutmix.mixing import (
     MixingCollate,
     MixUp,
     RandomChoice,
+    ResizeMix,
     mixed_cross_entropy,
 )
 from cutmix.mixing.mixer import _is_channels_last, layer_path
@@ -108,6 +109,24 @@ def test_the_share_counts_the_cells_of_the_map() -> None:
                 shares.add(float(mixed.target.share[0]) * 16)
     assert all(share == round(share) for share in shares)
     assert len(shares) > 3
+
+
+@pytest.mark.parametrize("inner", [CutMix(geometry="exact"), FMix(), ResizeMix(0.5, 1.0), Cutout(size=2)], ids=repr)
+def test_maps_that_are_not_square_have_boxes_in_their_rows_and_columns(inner) -> None:
+    model = nn.Sequential()
+    model.add_module("layer1", nn.Conv2d(3, 4, 2, 2))
+    images = torch.randn(6, 3, 8, 12)
+    shares = set()
+    with Mixer(Hidden(inner, layers=("layer1",)), model) as mixer:
+        for seed in range(10):
+            with mixer.mix(images, LABELS, rng(seed)) as mixed:
+                cells = model(mixed.images)
+                shares.add(24 * float(mixed.target.share[0]))
+            plain = nn.functional.conv2d(images, model.layer1.weight, model.layer1.bias, 2)
+            drawn = Hidden(inner, layers=("layer1",)).draw(images.shape, rng(seed)).for_map((6, 4, 4, 6))
+            assert torch.equal(cells, drawn.apply(plain))
+    assert all(share == pytest.approx(round(share), abs=1e-5) for share in shares)
+    assert len(shares) > 2 or not inner.mixes_labels
 
 
 def test_layers_are_drawn_uniformly_and_zero_is_the_images() -> None:
