@@ -258,3 +258,18 @@ def test_a_photo_that_cannot_be_read_is_named(imagenet_c, workers):
     images = ViewedImages(view, 72, (0.5,) * 3, (0.5,) * 3, workers, torch.device("cpu"))
     with pytest.raises(CutmixError, match=r"n02/1.JPEG: is not a picture"):
         list(images.batches([np.arange(4)], 0, 0))
+
+
+def test_workers_start_though_opencv_has_threads_and_leave_it_as_it_was(imagenet_c):
+    """A child that changes the number of threads of a pool it inherited waits for threads that did not come along."""
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (900, 900), interpolation=cv2.INTER_AREA)
+        view, _ = PhotoFolder(imagenet_c, 72, {"n01": 0, "n02": 1}).images("contrast", 1)
+        images = ViewedImages(view, 72, (0.5,) * 3, (0.5,) * 3, 1, torch.device("cpu"))
+        assert sum(len(batch) for batch in images.batches([np.arange(2), np.arange(2, 4)], 0, 0)) == 4
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)

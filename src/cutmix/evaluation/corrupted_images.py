@@ -13,8 +13,10 @@ Shapes: N images, B images of a batch, H x W pixels, S the side that the network
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -284,7 +286,9 @@ class ViewedImages:
             # Without a generator of its own a loader draws from torch's global one.
             generator=torch.Generator().manual_seed(0),
         )
-        for pixels_BHWC, problem in loader:
+        with _opencv_on_one_thread():
+            started = iter(loader)
+        for pixels_BHWC, problem in started:
             if problem is not None:
                 raise problem[0](problem[1])
             yield normalise(pixels_BHWC.to(self.device), self.mean, self.std)
@@ -316,8 +320,28 @@ def _same(batch: Any) -> Any:
 
 def _start_worker(worker: int) -> None:
     ignore_signals(worker)
+    if "cv2" in sys.modules:
+        return  # it came along, with one thread
     try:
         import cv2
     except ImportError:
         return
     cv2.setNumThreads(1)  # as torch in a worker: there is one worker a core
+
+
+@contextmanager
+def _opencv_on_one_thread() -> Iterator[None]:
+    """OpenCV without its pool of threads, where it is loaded, so that a process can be forked.
+
+    A child inherits the pool but not its threads, and would wait for them for ever.
+    """
+    cv2 = sys.modules.get("cv2")
+    if cv2 is None:
+        yield
+        return
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
