@@ -251,6 +251,15 @@ def test_batches_are_normalised_views(workers, cifar_c):
     assert second[0, 1, 0, 0].item() == pytest.approx((5 / 255 - 0.25) / 0.1)
 
 
+def test_worker_processes_give_what_this_one_gives(library):
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
+    source = Generated(ArraySplit(images, np.array([0, 1])), 96, lambda corruption, severity: np.array([7, 8]))
+    view, _ = source.images("frost", 2)
+    viewed = ViewedImages(view, 96, (0.0,) * 3, (1.0,) * 3, 2, torch.device("cpu"))
+    for row, batch in enumerate(viewed.batches([np.array([0]), np.array([1])], 0, 0)):
+        assert np.array_equal((batch[0] * 255).round().byte().permute(1, 2, 0), view(row))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_photo_that_cannot_be_read_is_named(imagenet_c, workers):
     (imagenet_c / "contrast/1/n02/1.JPEG").write_bytes(b"no photo")
