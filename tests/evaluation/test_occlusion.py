@@ -87,9 +87,12 @@ def test_curves_by_hand(rings):
 
 
 def test_the_fill_is_an_argument(rings):
-    values = dict(Occlusion(steps=2, fill=20.0).answer(rings()))
-    # all 20: 0.3 + 20 * 0.25, 0.5 + 20 * 0.2, 0.4 + 20 * 0.5: blue
-    assert values["occlusion/centre"].y == [0, 100]
+    # All 20 in normalised values is 0.3 + 20 * 0.25 of red, 0.5 + 20 * 0.2 of green, 0.4 + 20 * 0.5 of blue: blue.
+    subject = rings()
+    subject.split.labels_N[:] = 2
+    assert dict(Occlusion(steps=2, fill=20.0).answer(subject))["occlusion/centre"].y == [100, 0]
+    assert dict(Occlusion(steps=2, fill=20.0).answer(subject))["occlusion/boundary"].y == [0, 100]
+    assert dict(Occlusion(steps=2).answer(subject))["occlusion/centre"].y == [100, 100]  # the mean colour is green
     assert "20 after normalisation" in Occlusion(fill=20.0).about["occlusion/centre"]
     assert "mean colour" in Occlusion().about["occlusion/centre"]
 
