@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cutmix.transfer.average_precision import Curve
 
 COLUMNS = 4
-CELL = 3.0  # inches
+CELL = 3.0  # inches of a picture's width
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ def boxes_picture(pictures: Sequence[BoxPicture], path: Path, title: str = "") -
     colours = {kind: COLOURS[number % len(COLOURS)] for number, kind in enumerate(kinds)}
     columns = min(COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = _figure(CELL * columns, CELL * rows + 0.3, 100)
+    steepest = max(picture.image_HW3.shape[0] / picture.image_HW3.shape[1] for picture in pictures)
+    figure = _figure(CELL * columns, CELL * min(steepest, 2) * rows + 0.3, 100)
     figure.text(0.01, 1 - 0.05 / figure.get_figheight(), title, va="top", fontsize=10, color=INK, parse_math=False)
     grid = figure.add_gridspec(
         rows,
