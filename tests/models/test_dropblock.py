@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -151,6 +152,33 @@ def test_places():
 def test_what_is_refused(arguments):
     with pytest.raises(UsageError, match=next(iter(arguments))):
         DropBlock(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"block_size": 4.0}, "block_size=4.0 must be a whole number (an int), 1 or more."),
+        ({"block_size": math.nan}, "block_size=nan must be a whole number (an int), 1 or more."),
+        ({"block_size": "4"}, "block_size='4' must be a whole number (an int), 1 or more."),
+        ({"block_size": True}, "block_size=True must be a whole number (an int), 1 or more."),
+        ({"keep_prob": "0.9"}, "keep_prob='0.9' must be a number above 0 and at most 1."),
+        ({"keep_prob": True}, "keep_prob=True must be a number above 0 and at most 1."),
+        ({"keep_prob": math.nan}, "keep_prob=nan must be a number above 0 and at most 1."),
+        ({"keep_prob": None}, "keep_prob=None must be a number above 0 and at most 1."),
+        ({"stages": (3, True)}, "stages=(3, True) must be whole numbers such as (3, 4) or (-2, -1)."),
+        ({"stages": (3.0,)}, "stages=(3.0,) must be whole numbers such as (3, 4) or (-2, -1)."),
+        ({"shared": "no"}, "shared='no' must be True or False."),
+        ({"shared": 1}, "shared=1 must be True or False."),
+        ({"after": 2}, "after=2 must be one of convolutions, residuals, blocks."),
+    ],
+)
+def test_a_wrong_type_is_refused(arguments, said):
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        DropBlock(**arguments)
+
+
+def test_a_whole_number_serves_as_a_share():
+    assert DropBlock(keep_prob=1).keep_prob == 1
 
 
 @pytest.mark.parametrize("stages", [(4,), (0,), (-4,)])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cutmix.errors import UsageError
 from cutmix.models.branches import Branch, residual_branches
-from cutmix.models.regularizer import NoiseLayer, Regularizer, check_choice
+from cutmix.models.regularizer import NoiseLayer, Regularizer, check_choice, is_number
 
 Schedule: TypeAlias = Literal["linear", "constant"]
 After: TypeAlias = Literal["convolutions", "residuals", "blocks"]
@@ -58,14 +58,16 @@ class DropBlock(Regularizer):
     shared: bool = False
 
     def __post_init__(self) -> None:
-        if self.block_size < 1 or self.block_size != int(self.block_size):
-            raise UsageError(f"block_size={self.block_size!r} must be a whole number, 1 or more.")
-        if not 0 < self.keep_prob <= 1:
-            raise UsageError(f"keep_prob={self.keep_prob!r} must be above 0 and at most 1.")
+        if type(self.block_size) is not int or self.block_size < 1:
+            raise UsageError(f"block_size={self.block_size!r} must be a whole number (an int), 1 or more.")
+        if not (is_number(self.keep_prob) and 0 < self.keep_prob <= 1):
+            raise UsageError(f"keep_prob={self.keep_prob!r} must be a number above 0 and at most 1.")
         if not (isinstance(self.stages, tuple) and self.stages and all(type(stage) is int for stage in self.stages)):
             raise UsageError(f"stages={self.stages!r} must be whole numbers such as (3, 4) or (-2, -1).")
         check_choice("after", self.after, After)
         check_choice("schedule", self.schedule, Schedule)
+        if type(self.shared) is not bool:
+            raise UsageError(f"shared={self.shared!r} must be True or False.")
 
     def layers(self, model: nn.Module, ends: Sequence[str] | None = None) -> Iterator[tuple[nn.Module, NoiseLayer]]:
         """Behind the modules that ``after`` and ``stages`` choose."""
