@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,10 @@ def test_without_a_policy_the_call_is_written_as_before():
         ("CropFlip(policy=RandAugment(magnitude=31))", "magnitude must be from 0 to 30"),
         ("CropFlip(policy=RandAugment(num_ops=0))", "num_ops must be at least 1"),
         ("CropFlip(policy=TrivialAugment(num_magnitude_bins=1))", "at least 2"),
+        (
+            "CropFlip(policy=RandAugment(magnitude='9'))",
+            r"RandAugment\(.*: magnitude must be a whole number \(an int\)",
+        ),
         ("CropFlip(policy=PhotoCrop())", r"policy is PhotoCrop\(.*TrivialAugment\(\) or None is accepted"),
         ("PhotoCrop(policy='AutoAugment')", "policy is 'AutoAugment'"),
     ],
@@ -179,6 +185,31 @@ def test_without_a_policy_the_call_is_written_as_before():
 def test_what_is_refused(text, said):
     with pytest.raises(UsageError, match=said):
         make_augment(text)
+
+
+WRONG_NUMBERS = (9.0, "9", True, math.nan, None)
+
+
+@pytest.mark.parametrize("wrong", WRONG_NUMBERS)
+@pytest.mark.parametrize("name", ["num_ops", "magnitude", "num_magnitude_bins"])
+def test_randaugment_takes_whole_numbers_alone(name, wrong):
+    said = rf"^RandAugment\(.*{name}={re.escape(repr(wrong))}.*\): {name} must be a whole number \(an int\)\.$"
+    with pytest.raises(UsageError, match=said):
+        RandAugment(**{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", WRONG_NUMBERS)
+def test_trivialaugment_takes_whole_numbers_alone(wrong):
+    said = f"TrivialAugment(num_magnitude_bins={wrong!r}): num_magnitude_bins must be a whole number (an int)."
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        TrivialAugment(wrong)
+
+
+@pytest.mark.parametrize("wrong", [True, 3, math.nan, None, ("cifar10",), transforms.AutoAugmentPolicy.CIFAR10])
+def test_autoaugment_takes_names_alone(wrong):
+    said = f"AutoAugment policy={wrong!r} must be one of imagenet, cifar10, svhn."
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
+        AutoAugment(wrong)
 
 
 def test_workers_that_there_cannot_be_are_refused(arrays):

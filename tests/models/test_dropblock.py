@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -93,6 +94,33 @@ def test_everything_dropped_is_zero_and_not_a_number_less():
     assert all(o.isfinite().all() for o in out)
 
 
+def test_a_batch_of_more_cells_than_half_precision_can_count_is_zero_too():
+    out = layer(4, 1e-9)(torch.ones(1, 20_000, 2, 2, dtype=torch.float16))  # 80000 / 1 would be infinite, times 0 NaN
+    assert torch.equal(out, torch.zeros_like(out))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_draw_is_a_number_a_place_with_the_channels_last_whatever_the_input_has(shared, memory_format):
+    x = torch.randn(2, 5, 6, 7).contiguous(memory_format=memory_format)
+    torch.manual_seed(11)
+    out = layer(3, 0.6, shared=shared)(x)
+    after = torch.rand(1)
+    torch.manual_seed(11)
+    drawn_BhwC = torch.rand(2, 4, 5, 1 if shared else 5)  # 4 x 5 places of a 3x3 block
+    assert torch.equal(torch.rand(1), after)  # and nothing else is drawn
+    seeds = torch.stack([drawn_BhwC[..., c] for c in range(drawn_BhwC.shape[3])], 1) < rate((6, 7), (3, 3), 0.6)
+    assert torch.equal(out == 0, spread(seeds, (3, 3)).expand_as(x))
+    assert out.is_contiguous(memory_format=memory_format)
+
+
+def test_blocks_of_channels_last_seeds_lie_in_memory_as_these():
+    seeds = torch.rand(2, 4, 5, 3).permute(0, 3, 1, 2) < 0.2
+    blocks = spread(seeds, (3, 2))
+    assert blocks.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(blocks, spread(seeds.contiguous(), (3, 2)))
+
+
 def test_masks_for_each_channel_or_shared():
     torch.manual_seed(0)
     x = torch.ones(4, 8, 6, 6)
@@ -151,6 +179,33 @@ def test_places():
 def test_what_is_refused(arguments):
     with pytest.raises(UsageError, match=next(iter(arguments))):
         DropBlock(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"block_size": 4.0}, "block_size=4.0 must be a whole number (an int), 1 or more."),
+        ({"block_size": math.nan}, "block_size=nan must be a whole number (an int), 1 or more."),
+        ({"block_size": "4"}, "block_size='4' must be a whole number (an int), 1 or more."),
+        ({"block_size": True}, "block_size=True must be a whole number (an int), 1 or more."),
+        ({"keep_prob": "0.9"}, "keep_prob='0.9' must be a number above 0 and at most 1."),
+        ({"keep_prob": True}, "keep_prob=True must be a number above 0 and at most 1."),
+        ({"keep_prob": math.nan}, "keep_prob=nan must be a number above 0 and at most 1."),
+        ({"keep_prob": None}, "keep_prob=None must be a number above 0 and at most 1."),
+        ({"stages": (3, True)}, "stages=(3, True) must be whole numbers such as (3, 4) or (-2, -1)."),
+        ({"stages": (3.0,)}, "stages=(3.0,) must be whole numbers such as (3, 4) or (-2, -1)."),
+        ({"shared": "no"}, "shared='no' must be True or False."),
+        ({"shared": 1}, "shared=1 must be True or False."),
+        ({"after": 2}, "after=2 must be one of convolutions, residuals, blocks."),
+    ],
+)
+def test_a_wrong_type_is_refused(arguments, said):
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        DropBlock(**arguments)
+
+
+def test_a_whole_number_serves_as_a_share():
+    assert DropBlock(keep_prob=1).keep_prob == 1
 
 
 @pytest.mark.parametrize("stages", [(4,), (0,), (-4,)])

@@ -236,8 +236,8 @@ def test_progress_reaches_the_layers_that_hang_on_it_and_is_not_saved():
     told = [module.progress for module in model.modules() if isinstance(module, NoiseLayer)]
     assert {None if value is None else float(value) for value in told} == {None, 0.25}
     assert not [key for key in model.state_dict() if "noise" in key]
-    for wrong in (-0.1, 1.1, float("nan")):
-        with pytest.raises(UsageError, match="progress"):
+    for wrong in (-0.1, 1.1, float("nan"), "0.25", True):
+        with pytest.raises(UsageError, match=f"progress={wrong!r} must be a number from 0 to 1"):
             set_progress(model, wrong)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -104,3 +105,25 @@ def test_levels(level, values):
 def test_what_is_refused(arguments):
     with pytest.raises(UsageError, match=next(iter(arguments))):
         ShakeDrop(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"last": "0.5"}, "last='0.5' must be a number from 0 to 1."),
+        ({"last": True}, "last=True must be a number from 0 to 1."),
+        ({"last": math.nan}, "last=nan must be a number from 0 to 1."),
+        ({"alpha": ("-1", "1")}, "alpha=('-1', '1') must be (low, high), a tuple of two finite numbers in this order."),
+        ({"alpha": [-1.0, 1.0]}, "alpha=[-1.0, 1.0] must be (low, high), a tuple of two finite numbers in this order."),
+        ({"beta": (False, 1)}, "beta=(False, 1) must be (low, high), a tuple of two finite numbers in this order."),
+        ({"beta": (0, math.nan)}, "beta=(0, nan) must be (low, high), a tuple of two finite numbers in this order."),
+        ({"level": 1}, "level=1 must be one of per_batch, per_sample, per_channel, per_pixel."),
+    ],
+)
+def test_a_wrong_type_is_refused(arguments, said):
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        ShakeDrop(**arguments)
+
+
+def test_whole_numbers_serve_as_factors():
+    assert ShakeDrop(last=1, alpha=(-1, 1), beta=(0, 1)) == ShakeDrop(last=1.0)

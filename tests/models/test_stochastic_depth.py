@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -65,4 +66,20 @@ def test_it_is_shakedrop_whose_noise_is_nothing():
 @pytest.mark.parametrize("arguments", [{"last": 1.5}, {"mode": "cubic"}, {"scope": "sample"}])
 def test_what_is_refused(arguments):
     with pytest.raises(UsageError, match=next(iter(arguments))):
+        StochasticDepth(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"last": "0.25"}, "last='0.25' must be a number from 0 to 1."),
+        ({"last": False}, "last=False must be a number from 0 to 1."),
+        ({"last": math.nan}, "last=nan must be a number from 0 to 1."),
+        ({"last": (0.25,)}, "last=(0.25,) must be a number from 0 to 1."),
+        ({"mode": True}, "mode=True must be one of linear, constant."),
+        ({"scope": None}, "scope=None must be one of per_batch, per_sample."),
+    ],
+)
+def test_a_wrong_type_is_refused(arguments, said):
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}"):
         StochasticDepth(**arguments)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from cutmix.errors import UsageError
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -56,3 +58,10 @@ class Policy(ABC):
         for image_HWC, seed in zip(images_BHWC, seeds_B):
             image_HWC[:] = np.asarray(self.one(Image.fromarray(image_HWC), seed))
         return images_BHWC
+
+
+def check_whole_numbers(policy: Policy) -> None:
+    """Refuse an argument that is no int: torchvision fails at its first picture, or counts True as 1."""
+    for name, value in vars(policy).items():
+        if type(value) is not int:
+            raise UsageError(f"{policy}: {name} must be a whole number (an int).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cutmix.data.policy import Policy
+from cutmix.data.policy import Policy, check_whole_numbers
 from cutmix.errors import UsageError
 
 
@@ -20,6 +20,7 @@ class TrivialAugment(Policy):
     num_magnitude_bins: int = 31
 
     def __post_init__(self) -> None:
+        check_whole_numbers(self)
         if self.num_magnitude_bins < 2:
             raise UsageError(f"{self}: num_magnitude_bins must be at least 2.")
 

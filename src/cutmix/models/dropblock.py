@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cutmix.errors import UsageError
 from cutmix.models.branches import Branch, residual_branches
-from cutmix.models.regularizer import NoiseLayer, Regularizer, check_choice
+from cutmix.models.regularizer import NoiseLayer, Regularizer, check_choice, is_number
 
 Schedule: TypeAlias = Literal["linear", "constant"]
 After: TypeAlias = Literal["convolutions", "residuals", "blocks"]
@@ -58,14 +58,16 @@ class DropBlock(Regularizer):
     shared: bool = False
 
     def __post_init__(self) -> None:
-        if self.block_size < 1 or self.block_size != int(self.block_size):
-            raise UsageError(f"block_size={self.block_size!r} must be a whole number, 1 or more.")
-        if not 0 < self.keep_prob <= 1:
-            raise UsageError(f"keep_prob={self.keep_prob!r} must be above 0 and at most 1.")
+        if type(self.block_size) is not int or self.block_size < 1:
+            raise UsageError(f"block_size={self.block_size!r} must be a whole number (an int), 1 or more.")
+        if not (is_number(self.keep_prob) and 0 < self.keep_prob <= 1):
+            raise UsageError(f"keep_prob={self.keep_prob!r} must be a number above 0 and at most 1.")
         if not (isinstance(self.stages, tuple) and self.stages and all(type(stage) is int for stage in self.stages)):
             raise UsageError(f"stages={self.stages!r} must be whole numbers such as (3, 4) or (-2, -1).")
         check_choice("after", self.after, After)
         check_choice("schedule", self.schedule, Schedule)
+        if type(self.shared) is not bool:
+            raise UsageError(f"shared={self.shared!r} must be True or False.")
 
     def layers(self, model: nn.Module, ends: Sequence[str] | None = None) -> Iterator[tuple[nn.Module, NoiseLayer]]:
         """Behind the modules that ``after`` and ``stages`` choose."""
@@ -89,7 +91,7 @@ class DropBlock(Regularizer):
 
 
 class DropBlockLayer(NoiseLayer):
-    """DropBlock on one feature map."""
+    """DropBlock on one feature map. The same seed drops the same blocks, whatever the map's memory format."""
 
     def __init__(self, block_size: int, keep_prob: float, schedule: Schedule, shared: bool) -> None:
         super().__init__(scheduled=schedule == "linear")
@@ -104,9 +106,11 @@ class DropBlockLayer(NoiseLayer):
         with torch.no_grad():
             kept_BCHW = ~self._dropped(x_BCHW)
             scale = kept_BCHW.numel() / kept_BCHW.count_nonzero().clamp(min=1)  # sum() would make whole numbers first
-            if not self.shared:  # in the input's memory format: a product of two formats is several times slower
-                kept_BCHW = torch.empty_like(x_BCHW, dtype=torch.bool).copy_(kept_BCHW)
-            factor_BCHW = (kept_BCHW * scale).to(x_BCHW.dtype)
+            # In the input's memory format: a product of two formats is several times slower. From bytes: they become
+            # floats several times faster than booleans do. In scale's type: half of it may not hold the count.
+            like_BCHW = x_BCHW[:, :1] if self.shared else x_BCHW
+            factor_BCHW = torch.empty_like(like_BCHW, dtype=scale.dtype).copy_(kept_BCHW.view(torch.uint8))
+            factor_BCHW = factor_BCHW.mul_(scale).to(x_BCHW.dtype)
         return x_BCHW * factor_BCHW
 
     def _dropped(self, x_BCHW: Tensor) -> Tensor:
@@ -114,9 +118,11 @@ class DropBlockLayer(NoiseLayer):
         block_hw = min(self.block_size, height), min(self.block_size, width)
         points = POINTS if self.schedule == "linear" else 1
         rates_S = seed_rates((height, width), block_hw, self.keep_prob, points, x_BCHW.device)
-        seeds = (batch, 1 if self.shared else channels, height - block_hw[0] + 1, width - block_hw[1] + 1)
+        places_hw = [length - block + 1 for length, block in zip((height, width), block_hw)]
         rate = rates_S[-1] if self.progress is None else _at(rates_S, self.progress)
-        return spread(torch.rand(seeds, device=x_BCHW.device) < rate, block_hw)
+        # Channels last, as training has its maps: so nothing is copied there, and other formats get the same blocks.
+        drawn_BhwC = torch.rand((batch, *places_hw, 1 if self.shared else channels), device=x_BCHW.device)
+        return spread(drawn_BhwC.permute(0, 3, 1, 2) < rate, block_hw)
 
     def extra_repr(self) -> str:
         return f"block_size={self.block_size}, keep_prob={self.keep_prob}, schedule={self.schedule!r}"

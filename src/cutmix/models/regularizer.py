@@ -81,8 +81,7 @@ def set_progress(model: nn.Module, progress: float) -> None:
     Raises:
         UsageError: ``progress`` is not from 0 to 1.
     """
-    if not 0 <= progress <= 1:
-        raise UsageError(f"progress must be from 0 to 1, got {progress}")
+    check_probability("progress", progress)
     for module in model.modules():
         if isinstance(module, NoiseLayer) and module.progress is not None:
             module.progress.fill_(progress)
@@ -108,14 +107,19 @@ def linear_decay(last: float, count: int) -> list[float]:
     return [last * layer / count for layer in range(1, count + 1)]
 
 
+def is_number(value: object) -> bool:
+    """Whether it is an int or a float. True and False are none; NaN is, and fails every comparison."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def check_probability(name: str, value: float) -> None:
     """Refuse what is no probability."""
-    if not 0 <= value <= 1:
-        raise UsageError(f"{name}={value!r} must be from 0 to 1.")
+    if not (is_number(value) and 0 <= value <= 1):
+        raise UsageError(f"{name}={value!r} must be a number from 0 to 1.")
 
 
 def check_choice(name: str, value: str, choices: object) -> None:
     """Refuse a value that is not among the strings of a ``Literal``."""
     known = get_args(choices)
-    if value not in known:
+    if not (isinstance(value, str) and value in known):
         raise UsageError(f"{name}={value!r} must be one of {', '.join(known)}.{nearest(str(value), known)}")

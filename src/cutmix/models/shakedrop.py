@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from cutmix.errors import UsageError
 from cutmix.models.branches import residual_branches
-from cutmix.models.regularizer import NoiseLayer, Regularizer, check_choice, check_probability, linear_decay
+from cutmix.models.regularizer import (
+    NoiseLayer,
+    Regularizer,
+    check_choice,
+    check_probability,
+    is_number,
+    linear_decay,
+)
 
 Level: TypeAlias = Literal["per_batch", "per_sample", "per_channel", "per_pixel"]
 Interval: TypeAlias = tuple[float, float]
@@ -50,8 +57,9 @@ class ShakeDrop(Regularizer):
         check_choice("level", self.level, Level)
         for name in ("alpha", "beta"):
             value = getattr(self, name)
-            if not (isinstance(value, tuple) and len(value) == 2 and -inf < value[0] <= value[1] < inf):
-                raise UsageError(f"{name}={value!r} must be (low, high), two finite numbers in this order.")
+            numbers = isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))
+            if not (numbers and -inf < value[0] <= value[1] < inf):
+                raise UsageError(f"{name}={value!r} must be (low, high), a tuple of two finite numbers in this order.")
 
     def layers(self, model: nn.Module, ends: Sequence[str] | None = None) -> Iterator[tuple[nn.Module, NoiseLayer]]:
         """One behind the end of each residual branch: after its last batch norm, before the addition."""
