@@ -85,11 +85,12 @@ def given_to_run(args: argparse.Namespace) -> list[str]:
 
 def update(args: argparse.Namespace) -> int:
     from cutmix.errors import UsageError
+    from cutmix.recipes.transfer_claims import paper_numbers
     from cutmix.report import update_tables
 
     if args.recipes or given_to_run(args):
         raise UsageError("--update makes the tables of a document again, and runs or compares nothing else.")
-    print(f"{args.update}: {'changed' if update_tables(args.update) else 'as it was'}")
+    print(f"{args.update}: {'changed' if update_tables(args.update, paper_numbers) else 'as it was'}")
     return 0
 
 
@@ -131,8 +132,8 @@ def run_and_compare(args: argparse.Namespace) -> int:
 
 def refuse_before_running(args: argparse.Namespace, recipes: dict[Path, dict[str, Any]]) -> None:
     """Find the mistakes that would only be seen at the end: a baseline that there is not, an --out that is a file."""
-    from cutmix.comparison import Run, find_baseline, grouped
     from cutmix.errors import UsageError
+    from cutmix.runs import Run, find_baseline, grouped
 
     find_baseline(grouped([Run(folder, recipe, [], {}) for folder, recipe in recipes.items()]), args.baseline)
     there = next(path for path in (args.out.absolute(), *args.out.absolute().parents) if path.exists())
@@ -153,7 +154,10 @@ def named(word: str) -> Any:
 
 
 def print_comparison(args: argparse.Namespace, folders: list[Path], compared: Any = ()) -> None:
-    from cutmix.report import find_runs, write_comparison
+    from cutmix.recipes.kinds import completed
+    from cutmix.recipes.transfer_claims import paper_numbers
+    from cutmix.report import write_comparison
+    from cutmix.runs import find_runs
 
     text = write_comparison(
         find_runs(folders),
@@ -162,7 +166,8 @@ def print_comparison(args: argparse.Namespace, folders: list[Path], compared: An
         [shlex.join(["cutmix", *sys.argv[1:]])],
         baseline=args.baseline,
         compared=compared,
-        defaults=Recipe().as_dict(),
+        completed=completed,
+        paper=paper_numbers,
     )
     print(text)
     print(f"{args.out}: report.html, compare.txt, .csv, .json, .md, learning_curves.png, results.jsonl")

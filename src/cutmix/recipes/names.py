@@ -118,13 +118,27 @@ def recipes_of(module: ModuleType, kind: str = "Recipe") -> dict[str, Callable[[
     }
 
 
+def is_transfer(name: str) -> bool:
+    """Whether a transfer's recipe or a task is called so."""
+    return name in transfers() or _folded(name) in _task_names()
+
+
+def _folded(name: str) -> str:
+    return name.replace("-", "").casefold()
+
+
+def _task_names() -> dict[str, tuple[str, type[Any]]]:
+    """What a task is called on the command line -> its class's name and the class."""
+    return {word.casefold(): (task, cls) for task, cls in tasks().items() for word in (task, *cls.also)}
+
+
 def find_transfer(name: str) -> TransferRecipe:
     """The transfer recipe of this name, e.g. ``detection.ssd300_cutmix``, or a task's own protocol: ``ssd``."""
     known = transfers()
     if name in known:
         return known[name]()
-    short = {word.casefold(): (task, cls) for task, cls in tasks().items() for word in (task, *cls.also)}
-    task, cls = short.get(name.replace("-", "").casefold(), ("", None))
+    short = _task_names()
+    task, cls = short.get(_folded(name), ("", None))
     if cls is None:
         raise UsageError(
             f"no transfer is called {name!r}, and no file or run folder is either.{nearest(name, [*known, *short])} "
