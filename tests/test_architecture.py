@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "cutmix"
 
 # The ground imports nothing of ours but the errors; each folder of the row may import the ground and what is before it.
-GROUND = ("results", "pictures", "mixing", "models")
+GROUND = ("results", "measures", "pictures", "mixing", "models")
 ROW = ("data", "training", "evaluation", "transfer", "recipes")
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -21,7 +21,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{place: {"errors", "files"} for place in GROUND},
     **{place: {"errors", "files", *GROUND, *ROW[:number]} for number, place in enumerate(ROW)},
     "charts": {"errors"},
-    "measures": {"errors"},
     "runs": {"errors", "results", "measures"},
     "comparison": {"errors", "results", "measures", "runs"},
     "cautions": {"comparison", "measures", "runs"},

@@ -113,6 +113,11 @@ def named(name: str, recipe: Any = None) -> Measure:
     return replace(measure, words=exact.words, noun=measure.short) if exact else measure
 
 
+def of_result(result: Mapping[str, Any], recipe: Any = None) -> Measure:
+    """What a run's result says that its epochs are compared by; a classifier's does not say, and means the error."""
+    return named(result.get("measure", TOP1.name), recipe)
+
+
 def first_known(names: Iterable[str], otherwise: str = "") -> str:
     """Which of ``names`` it is that epochs are compared by; ``otherwise`` where none of them is known for that."""
     names = set(names)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cutmix.errors import CutmixError, UsageError, nearest
-from cutmix.measures import BESIDE, TOP1, Measure, first_known, named, the_same
+from cutmix.measures import BESIDE, Measure, first_known, named, of_result, the_same
 from cutmix.results import Record, Summary, summarise
 
 SECONDS = "train_seconds_an_epoch_median"
@@ -71,7 +71,7 @@ class Run:
     def measure(self) -> Measure | None:
         """What the run's epochs are compared by; None where it was never tested."""
         if self.result:
-            return named(self.result.get("measure", TOP1.name), self.recipe)
+            return of_result(self.result, self.recipe)
         name = first_known(key for record in self.metrics for key in record)
         return named(name, self.recipe) if name else None
 
@@ -150,7 +150,7 @@ def _read_run(folder: Path, completed: Completed) -> Run:
     if not any(recipe):
         raise CutmixError(f"{folder} does not hold a run: it has no recipe.json, or an empty one.")
     (result,) = _parsed(folder / "result.json") or [{}]
-    measure = named(result.get("measure", TOP1.name))
+    measure = of_result(result)
     needed = (measure.last, measure.best, "test_images", "version", "device")
     missing = [name for name in needed if result and name not in result]
     if missing:

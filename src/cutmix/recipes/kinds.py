@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cutmix.errors import UsageError
+from cutmix.measures import TOP1, Measure, named
 from cutmix.recipes import names
 from cutmix.recipes.recipe import Recipe, WrittenSettings
 from cutmix.recipes.transfer_recipe import TransferRecipe
 
 if TYPE_CHECKING:
-    from cutmix.training.display import Display
     from cutmix.transfer.task import Progress
 
 
@@ -51,8 +52,20 @@ def read(path: Path) -> WrittenSettings:
 
 
 def find(name: str) -> WrittenSettings:
-    """The recipe of this name, of either kind, e.g. ``cifar100.pyramidnet200_cutmix`` or ``detection.small_ssd``."""
-    return names.find_transfer(name) if names.is_transfer(name) else names.find_recipe(name)
+    """The recipe of this name, of either kind: ``cifar100.pyramidnet200_cutmix``, ``detection.small_ssd``, ``ssd``."""
+    known = {**names.recipes(), **names.transfers()}
+    if name not in known and names.is_task(name):
+        return names.find_transfer(name)
+    return names.find_among(name, known)
+
+
+def measure(recipe: WrittenSettings) -> Measure:
+    """What runs of this recipe are compared by."""
+    if isinstance(recipe, TransferRecipe):
+        from cutmix.recipes.start_transfer import make_task
+
+        return named(make_task(recipe.task).measure, recipe.as_dict())
+    return TOP1
 
 
 def verb(recipe: WrittenSettings) -> str:
@@ -61,10 +74,17 @@ def verb(recipe: WrittenSettings) -> str:
 
 
 def build(recipe: WrittenSettings, data_root: Path | None, progress: Progress | None) -> Made:
-    """Make what the recipe names, as its command does. A transfer's data lie where its recipe says."""
+    """Make what the recipe names, as its command does.
+
+    Raises:
+        UsageError: a setting that is not possible, or a folder of data sets for a transfer.
+        CutmixError: data or weights that are missing or damaged.
+    """
     if isinstance(recipe, TransferRecipe):
         from cutmix.recipes.start_transfer import build_transfer
 
+        if data_root is not None:
+            raise UsageError("--data-root is for classifiers: say where a transfer's data lie by --data, e.g. voc:PATH")
         return build_transfer(recipe, progress)
     from cutmix.recipes.build import build as build_classifier
 
@@ -72,13 +92,13 @@ def build(recipe: WrittenSettings, data_root: Path | None, progress: Progress | 
     return build_classifier(recipe, data_root, progress)
 
 
-def start(recipe: WrittenSettings, *, data_root: Path | None, display: Display, **others: Any) -> dict[str, Any]:
+def start(recipe: WrittenSettings, **circumstances: Any) -> dict[str, Any]:
     """Train by the recipe; the arguments are those of :func:`cutmix.recipes.start.train`."""
     if isinstance(recipe, TransferRecipe):
         from cutmix.recipes.start_transfer import transfer
 
-        return transfer(recipe, display=display, **others)
+        return transfer(recipe, **circumstances)
     from cutmix.recipes.start import train
 
     assert isinstance(recipe, Recipe)
-    return train(recipe, data_root=data_root, display=display, **others)
+    return train(recipe, **circumstances)
