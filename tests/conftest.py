@@ -77,6 +77,44 @@ def _make_run(folder: Path, last: float = 5.0, seed: int = 0, result: dict | Non
     return folder
 
 
+TRANSFER = {
+    "data": "voc:squares", "task": "SSD(metric='voc07', size=64)", "backbone": "plain.pth.tar", "epochs": 4, "lr": 0.02
+}  # fmt: skip
+
+
+def _make_transfer(folder: Path, scores: tuple[float, float] = (31.0, 43.0), seed: int = 0, measure: str = "mean_ap",
+                   test: dict | None = None, **settings) -> Path:  # fmt: skip
+    """A transfer's folder of four epochs, tested after the second and the fourth: two scores, the larger the better."""
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text(json.dumps({**TRANSFER, "seed": seed, **settings}))
+    epochs = [{"epoch": n, "train_loss": 9.0 - n, "seconds": 2.0 + n, "images_per_second": 50.0} for n in (1, 2, 3, 4)]
+    epochs[1][measure], epochs[3][measure] = scores
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    best = max(scores)
+    result = {
+        "measure": measure,
+        f"{measure}_last": scores[1],
+        f"{measure}_best": best,
+        "test": {measure: scores[1], **(test or {})},
+        "command": f"cutmix transfer ssd --seed {seed}",
+    }
+    about = {**RESULT, "test_images": 72, "best_epoch": 2 + 2 * scores.index(best)}
+    (folder / "result.json").write_text(json.dumps({**about, **result}))
+    from PIL import Image
+
+    for name in ("first_batch", "curves", "detections", "precision_recall"):
+        Image.fromarray(np.full((5, 7, 3), len(name), np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def _make_transfers(folder: Path) -> list[Path]:
+    """Three seeds of a plain backbone (last 40, 44, 47) and three of another (43, 45.5, 52), in another order."""
+    plain, mixed = {0: (41.0, 40.0), 1: (30.0, 44.0), 2: (20.0, 47.0)}, {2: (53.5, 52.0), 0: (11.0, 43.0), 1: (9, 45.5)}
+    runs = [_make_transfer(folder / f"plain{seed}", scores, seed) for seed, scores in plain.items()]
+    other = {"backbone": "cut.pth.tar"}
+    return runs + [_make_transfer(folder / f"mixed{seed}", scores, seed, **other) for seed, scores in mixed.items()]
+
+
 def _make_comparison(folder: Path) -> list[Path]:
     """Three seeds without mixing (4, 5, 9) and three with (1, 2, 4.5)."""
     plain = [_make_run(folder / f"plain{s}", last, s) for s, last in enumerate([4.0, 5.0, 9.0])]
@@ -93,3 +131,15 @@ def make_run() -> Callable[..., Path]:
 def make_comparison() -> Callable[[Path], list[Path]]:
     """Writes the folders of two made-up groups of three runs."""
     return _make_comparison
+
+
+@pytest.fixture
+def make_transfer() -> Callable[..., Path]:
+    """Writes the folder of a made-up transfer."""
+    return _make_transfer
+
+
+@pytest.fixture
+def make_transfers() -> Callable[[Path], list[Path]]:
+    """Writes the folders of two made-up groups of three transfers."""
+    return _make_transfers

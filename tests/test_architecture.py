@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "cutmix"
 
 # The ground imports nothing of ours but the errors; each folder of the row may import the ground and what is before it.
-GROUND = ("results", "pictures", "mixing", "models")
+GROUND = ("results", "measures", "pictures", "mixing", "models")
 ROW = ("data", "training", "evaluation", "transfer", "recipes")
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -21,11 +21,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{place: {"errors", "files"} for place in GROUND},
     **{place: {"errors", "files", *GROUND, *ROW[:number]} for number, place in enumerate(ROW)},
     "charts": {"errors"},
-    "comparison": {"errors", "results"},
+    "runs": {"errors", "results", "measures"},
+    "comparison": {"errors", "results", "measures", "runs"},
+    "cautions": {"comparison", "measures", "runs"},
     "page": {"errors", "files"},
-    "report": {"errors", "files", "results", "pictures", "comparison", "page"},
-    "evaluation_page": {"errors", "files", "results", "charts", "comparison", "page"},
-    "cli": {"errors", "files", *GROUND, *ROW, "comparison", "report", "evaluation_page"},
+    "report": {"errors", "files", "results", "pictures", "page", "measures", "runs", "comparison", "cautions"},
+    "evaluation_page": {"errors", "files", "results", "charts", "page", "runs", "cautions"},
+    "cli": {"errors", "files", *GROUND, *ROW, "runs", "report", "evaluation_page"},
     "__init__": {"mixing"},
     "__main__": {"cli"},
 }
@@ -190,7 +192,10 @@ def modules_loaded_by(*names: str) -> set[str]:
         "cutmix.errors",
         "cutmix.results",
         "cutmix.pictures",
+        "cutmix.measures",
+        "cutmix.runs",
         "cutmix.comparison",
+        "cutmix.cautions",
         "cutmix.report",
         "cutmix.evaluation_page",
     ],

@@ -1,201 +1,22 @@
-"""Comparisons: statistics by hand and against scipy, names of groups, warnings that come when they should."""
+"""Comparisons: statistics by hand and against scipy, and the table in all its forms."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from pathlib import Path
 
 import pytest
 from scipy import stats
 
 from cutmix import comparison
-from cutmix.comparison import (
-    cautions,
-    compare,
-    differing,
-    find_baseline,
-    find_runs,
-    grouped,
-    paired_difference,
-    read_runs,
-)
-from cutmix.errors import CutmixError, UsageError
+from cutmix.comparison import compare, paired_difference
+from cutmix.errors import UsageError
+from cutmix.measures import TOP1
 from cutmix.results import Record, Summary
+from cutmix.runs import SECONDS
 
 CUTMIX = "CutMix(alpha=1.0, prob=0.5)"
-
-
-def groups_of(*folders: Path) -> list[comparison.Group]:
-    return grouped(read_runs(folders))
-
-
-# ------------------------------------------------------------------------------------------------------------ groups
-
-
-def test_groups_are_recipes_without_the_seed_named_by_what_differs(tmp_path, make_run):
-    groups = groups_of(
-        make_run(tmp_path / "a", seed=0), make_run(tmp_path / "b", mixing=CUTMIX), make_run(tmp_path / "c", seed=1)
-    )
-    assert [(group.name, [run.seed for run in group.runs]) for group in groups] == [
-        ("NoMixing", [0, 1]),
-        ("CutMix", [0]),
-    ]
-    assert "seed" not in groups[0].settings
-
-
-def test_the_order_of_settings_does_not_matter(tmp_path, make_run):
-    run = make_run(tmp_path / "a")
-    other = make_run(tmp_path / "b", seed=1)
-    settings = json.loads((other / "recipe.json").read_text())
-    (other / "recipe.json").write_text(json.dumps(dict(reversed(settings.items()))))
-    assert len(groups_of(run, other)) == 1
-
-
-@pytest.mark.parametrize(
-    ("recipes", "names"),
-    [
-        ([{"mixing": CUTMIX}], ["CutMix"]),
-        ([{"mixing": CUTMIX}, {"mixing": "CutMix(alpha=0.3)"}], [CUTMIX, "CutMix(alpha=0.3)"]),
-        ([{"mixing": "A()", "lr": 0.1}, {"mixing": "A()", "lr": 0.2}], ["0.1", "0.2"]),
-        ([{"mixing": "A()", "lr": 0.1}, {"mixing": "B()", "lr": 0.2}], ["lr=0.1, mixing=A", "lr=0.2, mixing=B"]),
-        ([{"mixing": "A()"}, {"mixing": "A()", "lr": 0.2}], ["None", "0.2"]),
-    ],
-)
-def test_names_of_groups(recipes, names):
-    assert comparison.setting_names(recipes) == names
-
-
-def test_what_differs():
-    assert differing([{"a": 1, "b": 2}, {"a": 1, "b": 2}]) == []
-    assert differing([{"b": 2, "a": 1}, {"a": 1, "b": 3, "c": 0}, {"a": 1, "b": 2}]) == ["b", "c"]
-
-
-# ---------------------------------------------------------------------------------------------------------- cautions
-
-
-def told(groups: list[comparison.Group]) -> list[str]:
-    """The cautions but for the last one, which is always there."""
-    *others, always = cautions(groups)
-    assert "lowest error on the test set itself" in always
-    return others
-
-
-def test_nothing_is_said_of_a_clean_comparison(tmp_path, make_comparison):
-    assert told(groups_of(*make_comparison(tmp_path))) == []
-
-
-def test_too_few_seeds(tmp_path, make_comparison):
-    runs = make_comparison(tmp_path)
-    (caution,) = [text for text in told(groups_of(*runs[:5])) if "Fewer" in text]
-    assert "CutMix (n = 2)" in caution
-    assert "NoMixing" not in caution
-
-
-def test_a_seed_run_again_is_not_one_more_seed(tmp_path, make_run, make_comparison):
-    runs = make_comparison(tmp_path)
-    groups = groups_of(*runs[:5], make_run(tmp_path / "again", 2.0, seed=1, mixing=CUTMIX))
-    assert any("CutMix (n = 2)" in text for text in told(groups))
-
-
-def test_seeds_that_are_not_the_same(tmp_path, make_run, make_comparison):
-    runs = make_comparison(tmp_path)
-    other = make_run(tmp_path / "other", 2.0, seed=7, mixing=CUTMIX)
-    assert told(groups_of(*runs[:5], other)) == [
-        "The groups were not run with the same seeds (NoMixing: 0, 1, 2; CutMix: 0, 1, 7). Differences are over the "
-        "seeds that a group shares with the baseline."
-    ]
-
-
-def test_a_seed_run_twice_counts_once(tmp_path, make_run, make_comparison):
-    runs = make_comparison(tmp_path)
-    groups = groups_of(*runs, make_run(tmp_path / "again", 2.4, seed=1, mixing=CUTMIX))
-    assert told(groups) == ["CutMix has more than one run with seed 1; only the last of them is counted."]
-    assert groups[1].summary(comparison.LAST).values == (1.0, 2.4, 4.5)
-
-
-def test_more_than_one_difference(tmp_path, make_run, make_comparison):
-    runs = make_comparison(tmp_path)
-    longer = [
-        make_run(tmp_path / f"longer{s}", last, s, mixing=CUTMIX, epochs=9) for s, last in enumerate([1.0, 2.0, 4.5])
-    ]
-    (caution,) = told(groups_of(*runs[:3], *longer))
-    assert caution.startswith("The groups differ in 2 settings (epochs, mixing), so a difference in error cannot")
-
-
-def test_an_interval_that_includes_zero(tmp_path, make_run):
-    """-3, -3 and -6: mean -4, deviation the root of 3, so that half the interval is Student's 4.30265."""
-    plain = [make_run(tmp_path / f"plain{s}", last, s) for s, last in enumerate([4.0, 5.0, 9.0])]
-    mixed = [make_run(tmp_path / f"mixed{s}", last, s, mixing=CUTMIX) for s, last in enumerate([1.0, 2.0, 3.0])]
-    assert told(groups_of(*plain, *mixed)) == [
-        "CutMix and NoMixing differ by -4.00, and the interval (-8.30 to +0.30) includes 0: that may be chance."
-    ]
-
-
-def test_settings_that_were_meant_to_differ_are_not_warned_of(tmp_path, make_run):
-    def run(name, **settings):
-        return [make_run(tmp_path / f"{name}{s}", 3.0 + s, s, **settings) for s in range(3)]
-
-    runs = [*run("a"), *run("b", mixing=CUTMIX, lr=0.3), *run("c", mixing=CUTMIX, lr=0.1)]
-    groups = groups_of(*runs)
-    words = "The groups also differ in lr, which is not what is compared (mixing)"
-    assert not any("differ in" in text for text in cautions(groups, compared=["lr", "mixing"]))
-    assert any(text.startswith(words) for text in cautions(groups, compared=["mixing"]))
-    only_epochs = groups_of(*run("d"), *run("e", epochs=9))
-    assert not any("differ in" in text for text in cautions(only_epochs, compared=["mixing"]))  # one thing is compared
-
-
-def test_many_intervals_do_not_all_hold_at_once(tmp_path, make_run):
-    groups = [make_run(tmp_path / f"{lr}-{s}", 5 - lr + s, s, lr=lr) for lr in range(5) for s in range(3)]
-    assert any(text.startswith("Each of the 4 intervals") for text in told(groups_of(*groups)))
-    assert not any(text.startswith("Each of the") for text in told(groups_of(*groups[:12])))
-
-
-def test_a_baseline_that_has_not_ended(tmp_path, make_comparison):
-    runs = make_comparison(tmp_path)
-    for run in runs[:3]:
-        (run / "result.json").unlink()
-    assert "No run of the baseline NoMixing has ended, so there are no differences." in told(groups_of(*runs))
-
-
-@pytest.mark.parametrize(
-    ("key", "values", "words"),
-    [
-        ("fingerprint", ["aa", "bb"], "not all trained and tested on the same images"),
-        ("train_images", [100, 90], "not all trained and tested on the same images"),
-        ("processes", [1, 2], "different numbers of processes (1, 2)"),
-        ("torch", ["2.6", "2.7"], "different versions of torch: 2.6, 2.7"),
-        ("runs_at_once", [1, 2], "Up to 2 runs went on at once"),
-    ],
-)
-def test_circumstances_that_differ(tmp_path, make_run, make_comparison, key, values, words):
-    runs = make_comparison(tmp_path)
-
-    def write(run, value):
-        result = json.loads((run / "result.json").read_text())
-        (run / "result.json").write_text(json.dumps({**result, key: value}))
-
-    for run in runs:
-        write(run, values[0])
-    assert told(groups_of(*runs)) == []
-    write(runs[4], values[1])
-    (text,) = told(groups_of(*runs))
-    assert words in text
-
-
-def test_tests_versions_and_machines_that_differ(tmp_path, make_comparison):
-    changes = [{"test_images": 100}, {"version": "0.1.0+g9.changed"}, {"device": "cuda, A GPU"}]
-    runs = make_comparison(tmp_path)
-    for run, change in zip(runs, changes):
-        result = json.loads((run / "result.json").read_text())
-        (run / "result.json").write_text(json.dumps({**result, **change}))
-    assert told(groups_of(*runs)) == [
-        "The runs were tested on different numbers of images, so their errors cannot be compared.",
-        "The runs were made with different versions of the code: 0.1.0+g123, 0.1.0+g9.changed.",
-        "Some runs were made with changes to the code that its commit does not hold.",
-        "The runs were made on different machines, so their times cannot be compared.",
-    ]
 
 
 # --------------------------------------------------------------------------------------------------------- statistics
@@ -242,7 +63,7 @@ def records(recipe: dict, *values: float, name: str = "test_error_top1_last", se
 def three_groups() -> dict[str, list[Record]]:
     """plain: 4, 5, 9; mixed: 1, 2, 4.5; one seed of another; seconds 10, 10, 13 and 11, 12, 19."""
     plain, mixed, third = {"mixing": "NoMixing()"}, {"mixing": CUTMIX}, {"mixing": "MixUp()"}
-    best, seconds = comparison.BEST, comparison.SECONDS
+    best, seconds = TOP1.best, SECONDS
     return {
         "plain": [*records(plain, 4, 5, 9), *records(plain, 3, 5, 8, name=best),
                   *records(plain, 10, 10, 13, name=seconds)],
@@ -253,7 +74,7 @@ def three_groups() -> dict[str, list[Record]]:
 
 
 def test_rows_by_hand():
-    plain, mixed, third = compare(three_groups())
+    plain, mixed, third = compare(three_groups()).rows
     assert (plain.last.mean, plain.best.mean, plain.difference, plain.overhead) == (6, 16 / 3, None, None)
     assert (mixed.difference.mean, mixed.best.sd) == (-3.5, 0)
     assert (mixed.difference.low, mixed.difference.high) == pytest.approx((-5.6513, -1.3487), abs=1e-4)
@@ -262,7 +83,7 @@ def test_rows_by_hand():
 
 
 def test_any_group_can_be_the_baseline():
-    plain, mixed, third = compare(three_groups(), "mixed")
+    plain, mixed, third = compare(three_groups(), "mixed").rows
     assert (plain.difference.mean, mixed.difference, third.difference.mean) == (3.5, None, 2.25)
     assert plain.overhead == pytest.approx(10 / 12 - 1)
     with pytest.raises(UsageError, match="no group is called 'mixd'. Did you mean 'mixed'"):
@@ -270,7 +91,7 @@ def test_any_group_can_be_the_baseline():
 
 
 def test_the_table_in_words():
-    header, cells = comparison.table_cells(compare(three_groups()), "plain")
+    header, cells = comparison.table_cells(compare(three_groups()))
     assert header[3:5] == ["difference to plain (95 % interval)", "best epoch, chosen on the test set"]
     assert cells == [
         ["plain", "3", "6.00 ± 2.65", "baseline", "5.33 ± 2.52", "10", ""],
@@ -282,96 +103,79 @@ def test_the_table_in_words():
 def test_a_group_says_how_many_of_its_seeds_are_paired():
     groups = three_groups()
     groups["mixed"] = [record for record in groups["mixed"] if record.seed != 0] + [
-        *records({"mixing": CUTMIX}, 1, seeds=[9]), *records({"mixing": CUTMIX}, 1, name=comparison.BEST, seeds=[9])
+        *records({"mixing": CUTMIX}, 1, seeds=[9]), *records({"mixing": CUTMIX}, 1, name=TOP1.best, seeds=[9])
     ]  # fmt: skip
-    _, cells = comparison.table_cells(compare(groups), "plain")
+    _, cells = comparison.table_cells(compare(groups))
     assert cells[1][3].endswith(", 2 pairs")
 
 
 def test_all_forms_hold_the_numbers_and_the_warnings():
-    rows = compare(three_groups())
-    text = comparison.as_text(rows, "plain", ["Beware."])
+    compared = compare(three_groups())
+    text = comparison.as_text(compared, ["Beware."])
     assert "mixed  3      2.50 ± 1.80  -3.50 (-5.65 to -1.35)" in text
     assert "* chosen on the test set" in text
     assert "! Beware." in text
-    plain, mixed, third = csv.DictReader(io.StringIO(comparison.as_csv(rows, ["Beware."])))
+    plain, mixed, third = csv.DictReader(io.StringIO(comparison.as_csv(compared, ["Beware."])))
     assert (mixed["name"], mixed["seeds"], float(mixed["difference_mean"])) == ("mixed", "0 1 2", -3.5)
     assert (plain["difference_mean"], third["difference_low"], third["pairs"]) == ("", "", "1")
     assert mixed["warnings"] == "Beware."
-    whole = json.loads(comparison.as_json(rows, "plain", ["Beware."]))
+    whole = json.loads(comparison.as_json(compared, ["Beware."]))
     assert whole["rows"][1]["difference"]["mean"] == -3.5
     assert whole["rows"][1]["last"]["values"] == [1, 2, 4.5]
     assert (whole["baseline"], whole["warnings"], whole["best_is"]) == ("plain", ["Beware."], "chosen on the test set")
 
 
-# ------------------------------------------------------------------------------------------------------- run folders
+# ---------------------------------------------------------------------------------------------------------- transfers
 
 
-def test_a_run_becomes_records_with_the_seconds_of_its_typical_epoch(tmp_path, make_run):
-    (run,) = read_runs([make_run(tmp_path / "run", 5.5, seed=3)])
-    found = {record.name: (record.value, record.n, record.seed) for record in run.records()}
-    assert found == {
-        "test_error_top1_last": (5.5, 2000, 3),
-        "test_error_top1_best": (4.5, 2000, 3),
-        "train_seconds_an_epoch_median": (4.0, 2, 3),  # of 3 and 5
-    }
+def two_backbones() -> dict[str, list[Record]]:
+    """plain: 40, 44, 47, best 41, 44, 47; mixed: 43, 45.5, 52, best 43, 45.5, 53.5, with seeds in another order."""
+    plain, mixed = {"backbone": "plain"}, {"backbone": "mixed"}
+    last, best, other = "mean_ap_last", "mean_ap_best", "coco_map_last"
+    return {
+        "plain": [*records(plain, 7, 8, 9, name=other), *records(plain, 40, 44, 47, name=last),
+                  *records(plain, 41, 44, 47, name=best)],
+        "mixed": [*records(mixed, 52, 43, 45.5, name=last, seeds=[2, 0, 1]),
+                  *records(mixed, 53.5, 43, 45.5, name=best, seeds=[2, 0, 1])],
+    }  # fmt: skip
 
 
-def test_epochs_that_were_not_tested_are_no_hindrance(tmp_path, make_run):
-    run = make_run(tmp_path / "run")
-    first, second = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    del first["test_error_top1"]
-    (run / "metrics.jsonl").write_text(json.dumps(first) + "\n" + json.dumps(second) + "\n")
-    (read,) = read_runs([run])
-    assert (read.median("test_error_top1"), read.median("test_loss")) == (5.0, None)
+def test_transfers_are_paired_by_seed_and_a_gain_is_positive():
+    """Gaps 3, 1.5, 5: mean 9.5 / 3; squares of deviations 6.1667 over 2 are 3.0833, so the half is
+    1.7559 / 3 ** 0.5 times Student's 4.3027, which is 4.3621."""
+    compared = compare(two_backbones())
+    plain, mixed = compared.rows
+    assert (compared.measure.name, compared.baseline) == ("mean_ap", "plain")
+    assert (mixed.last.mean, mixed.best.mean) == pytest.approx((140.5 / 3, 142 / 3))
+    assert (plain.last.mean, plain.best.mean) == pytest.approx((131 / 3, 44))
+    gap = mixed.difference
+    assert (gap.mean, gap.low, gap.high) == pytest.approx((9.5 / 3, 9.5 / 3 - 4.3621, 9.5 / 3 + 4.3621), abs=1e-4)
+    expected = stats.ttest_rel([43, 45.5, 52], [40, 44, 47]).confidence_interval(0.95)
+    assert (gap.low, gap.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    text = comparison.as_text(compared, [])
+    assert "mixed  3      46.83 ± 4.65  +3.17 (-1.20 to +7.53)" in text
+    assert "Mean AP in percent" in text
+    assert "positive is better" in text
+    assert "error" not in text
+    whole = json.loads(comparison.as_json(compared, []))
+    assert (whole["measure"], whole["larger_is_better"]) == ("mean_ap", True)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"lr": 0', "{}"])
-def test_a_damaged_recipe_is_not_taken_for_one_that_says_nothing(tmp_path, make_run, text):
-    run = make_run(tmp_path / "run")
-    (run / "recipe.json").write_text(text)
-    with pytest.raises(CutmixError, match=r"cannot read .*recipe.json: .*\.$|it has no recipe.json"):
-        read_runs([run], {"lr": 0.1})
+def test_the_papers_numbers_stand_beside_with_their_difference():
+    paper = {"plain": {"mean_ap": 76.7, "top1": 1.0}, "mixed": {"cider": 3.0, "mean_ap": 77.6}}
+    compared = compare(two_backbones(), paper=lambda recipe: paper[recipe["backbone"]])
+    header, cells = comparison.table_cells(compared)
+    assert [header[7], cells[0][7], cells[1][7]] == ["the paper", "76.70", "77.60 (+0.90)"]
+    assert "The paper's numbers" in comparison.as_text(compared, [])
+    other = compare(two_backbones(), "mixed", lambda recipe: paper[recipe["backbone"]])
+    assert [row[7] for row in comparison.table_cells(other)[1]] == ["76.70 (-0.90)", "77.60"]
+    (_, mixed) = csv.DictReader(io.StringIO(comparison.as_csv(compared, [])))
+    assert (mixed["measure"], mixed["paper"]) == ("mean_ap", "77.6")
+    alone = compare(two_backbones(), paper=lambda recipe: paper["mixed"] if recipe["backbone"] == "mixed" else {})
+    assert [row[7] for row in comparison.table_cells(alone)[1]] == ["", "77.60"]
+    assert "the paper" not in comparison.as_text(compare(two_backbones()), []).lower()
 
 
-@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl"])
-def test_damaged_numbers_are_named_with_the_way_to_get_them_back(tmp_path, make_run, name):
-    run = make_run(tmp_path / "run")
-    (run / name).write_text((run / name).read_text()[:-20])
-    remedy = f"delete {run / 'result.json'}, then cutmix train {run} --resume writes it again"
-    with pytest.raises(CutmixError, match=f"cannot read {run / name}: .*{remedy}"):
-        read_runs([run])
-
-
-def test_a_setting_that_an_older_recipe_lacks_is_the_default(tmp_path, make_run):
-    runs = [make_run(tmp_path / "old"), make_run(tmp_path / "new", seed=1, test_every=1)]
-    assert len(grouped(read_runs(runs))) == 2
-    assert len(grouped(read_runs(runs, {"test_every": 1}))) == 1
-    assert len(grouped(read_runs(runs, {"test_every": 2}))) == 2
-
-
-def test_a_baseline_is_found_by_its_name_or_by_a_run_s(tmp_path, make_run):
-    groups = groups_of(
-        make_run(tmp_path / "plain-s0"), make_run(tmp_path / "cut-s1", seed=1, mixing=CUTMIX),
-        make_run(tmp_path / "CutMix-s0", mixing="MixUp()")
-    )  # fmt: skip
-    names = {wanted: find_baseline(groups, wanted) for wanted in ("", "MixUp", "cut", "cut-s1", "CutMix")}
-    assert names == {"": "NoMixing", "MixUp": "MixUp", "cut": "CutMix", "cut-s1": "CutMix", "CutMix": "CutMix"}
-    with pytest.raises(UsageError, match="no group of runs is called 'Cutmx'. Did you mean 'CutMix'"):
-        find_baseline(groups, "Cutmx")
-
-
-def test_what_a_comparison_wrote_is_no_run_and_no_mistake(tmp_path, make_run):
-    run = make_run(tmp_path / "runs" / "a")
-    (tmp_path / "runs" / "compare").mkdir()
-    with pytest.raises(UsageError, match="there is no run in .*compare"):
-        find_runs((tmp_path / "runs").iterdir())
-    (tmp_path / "runs" / "compare" / "compare.json").write_text("{}")
-    assert find_runs((tmp_path / "runs").iterdir()) == [run]
-
-
-def test_groups_of_one_method_are_named_by_the_arguments_that_differ():
-    calls = ["CutMix(alpha=0.2, prob=0.5, scope='per_batch')", "CutMix(alpha=1.0, prob=0.5, scope='per_batch')",
-             "NoMixing()", "Twice(CutMix(prob=0.5), 3)", "Twice(CutMix(prob=0.5), 4)"]  # fmt: skip
-    names = ["CutMix(alpha=0.2)", "CutMix(alpha=1.0)", "NoMixing", "Twice(3)", "Twice(4)"]
-    assert comparison.setting_names([{"mixing": call} for call in calls]) == names
+def test_groups_that_are_not_measured_alike_are_refused():
+    with pytest.raises(UsageError, match=r"not all of this is measured alike \(top-1 error: plain; mean AP: net\)"):
+        compare({"plain": three_groups()["plain"], "net": two_backbones()["plain"]})

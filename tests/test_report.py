@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from cutmix import report
-from cutmix.comparison import find_runs, grouped, read_runs
 from cutmix.errors import CutmixError, UsageError
+from cutmix.measures import TOP1
 from cutmix.report import update_tables, write_comparison, write_report
+from cutmix.runs import find_runs, grouped, read_runs, shared_measure
 
 CUTMIX = "CutMix(alpha=1.0, prob=0.5)"
 
@@ -104,7 +105,7 @@ def test_curves_show_one_line_a_run_up_to_where_methods_part(tmp_path, monkeypat
     monkeypatch.setattr(
         report, "runs_picture", lambda runs, key, path, label, top=None: calls.update({key: (runs, top)})
     )
-    list(report._curves(grouped(read_runs(make_comparison(tmp_path / "runs"))), tmp_path))
+    list(report._curves(grouped(read_runs(make_comparison(tmp_path / "runs"))), TOP1, tmp_path))
     runs, top = calls["test_error_top1"]
     assert {name: [run[1]["test_error_top1"] for run in members] for name, members in runs.items()} == {
         "NoMixing": [4.0, 5.0, 9.0], "CutMix": [1.0, 2.0, 4.5]
@@ -200,7 +201,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, make_run):
 def test_a_report_needs_no_torch(tmp_path, make_comparison):
     make_comparison(tmp_path / "runs")
     code = (
-        "import sys; from pathlib import Path; from cutmix.report import find_runs, write_report\n"
+        "import sys; from pathlib import Path\n"
+        "from cutmix.report import write_report; from cutmix.runs import find_runs\n"
         "write_report(find_runs([Path(sys.argv[1])]), Path(sys.argv[2]))\n"
         "assert 'torch' not in sys.modules"
     )
@@ -264,3 +266,89 @@ def test_the_tables_of_our_documents_are_those_of_their_records():
     results = Path(__file__).parents[1] / "docs" / "results" / "README.md"
     if "<!-- table:" in results.read_text():
         assert not update_tables(results)
+
+
+# ---------------------------------------------------------------------------------------------------------- transfers
+
+
+def test_a_page_of_transfers_by_hand(tmp_path, make_transfers):
+    html, markdown = write_report(make_transfers(tmp_path / "runs"), tmp_path / "out")
+    page, document = Page(html.read_text()), markdown.read_text()
+    # 40, 44, 47: mean 43.67, squares 13.44 + 0.11 + 11.11 over 2 are 12.33; best 41, 44, 47: mean 44, 18 over 2 is 9
+    plain = ["plain.pth.tar", "3", "43.67 ± 3.51", "0: 40.00, 1: 44.00, 2: 47.00", "44.00 ± 3.00",
+             "0: 41.00, 1: 44.00, 2: 47.00"]  # fmt: skip
+    assert page.rows[1] == plain
+    assert ["cut.pth.tar", "+3.17 (-1.20 to +7.53)", "4.5", "+0.0 %"] in page.rows
+    assert "Mean AP (VOC 2007, 11 points) on the test set" in page.text
+    assert "last epoch's mean AP, taken seed by seed" in page.text
+    assert "positive is better" in page.text
+    assert "The test set has 72 images." in page.text
+    assert not re.search("error|mixed labels", document, re.IGNORECASE)
+    linked = re.findall(r"!\[.*?\]\((.*?)\)", document)
+    assert linked == [
+        "learning_curves.png", "mean_ap.png", "train_loss.png", "first_batch_1.png", "first_batch_2.png",
+        "last_test_1_detections.png", "last_test_2_precision_recall.png",
+        "last_test_3_detections.png", "last_test_4_precision_recall.png",
+    ]  # fmt: skip
+    assert "Precision recall: cut.pth.tar, seed 2" in page.text
+    copied = (html.parent / "last_test_4_precision_recall.png").read_bytes()
+    assert copied == (tmp_path / "runs/mixed2/precision_recall.png").read_bytes()
+
+
+def test_scores_are_not_framed_from_above_and_have_their_axis(tmp_path, monkeypatch, make_transfers):
+    calls = {}
+
+    def noted(runs, key, path, label, top=None):
+        calls[path.name] = (key, label, top)
+
+    monkeypatch.setattr(report, "runs_picture", noted)
+    monkeypatch.setattr(report, "bands_picture", noted)
+    groups = grouped(read_runs(make_transfers(tmp_path / "runs")))
+    list(report._curves(groups, shared_measure(groups), tmp_path))
+    scores = ("mean_ap", "mean AP on the test set (%)", None)
+    assert calls == {
+        "learning_curves.png": scores, "mean_ap.png": scores, "train_loss.png": ("train_loss", "training loss", None)
+    }  # fmt: skip
+
+
+def test_scores_beside_the_main_one_have_a_table(tmp_path, make_transfer):
+    runs = [
+        make_transfer(tmp_path / f"{backbone}{seed}", (50.0, cider), seed, "cider",
+                      {"bleu1": bleu, "train_bleu1": 99.0}, task="NIC()", backbone=backbone)
+        for backbone, seed, cider, bleu in (("a", 0, 60.0, 61.5), ("a", 1, 66.0, 63.5), ("b", 0, 72.0, 64.25))
+    ]  # fmt: skip
+    page = Page(write_report(runs, tmp_path / "out")[0].read_text())
+    place = page.rows.index(["", "BLEU-1 (× 100)"])
+    assert page.rows[place + 1 : place + 3] == [["a", "62.50 ± 1.41"], ["b", "64.25"]]
+    assert "CIDEr times 100" in page.text
+
+
+def test_transfers_that_were_never_tested_have_a_page(tmp_path, make_transfers):
+    runs = make_transfers(tmp_path / "runs")
+    for run in runs:
+        (run / "result.json").unlink()
+        (run / "metrics.jsonl").unlink()
+    html, markdown = write_report(runs, tmp_path / "out")
+    assert "error" not in markdown.read_text()
+    assert not (html.parent / "learning_curves.png").exists()
+
+
+def test_a_comparison_of_transfers_is_made_again_from_its_records(tmp_path, make_transfers):
+    def paper(recipe):
+        return {"mean_ap": 76.7 if recipe["backbone"] == "plain.pth.tar" else 77.6}
+
+    text = write_comparison(make_transfers(tmp_path / "runs"), tmp_path / "out", paper=paper)
+    assert "77.60 (+0.90)" in text
+    document = tmp_path / "out" / "page.md"
+    document.write_text("<!-- table: results.jsonl -->\n<!-- end of table -->\n")
+    assert update_tables(document, paper)
+    table = (tmp_path / "out" / "compare.md").read_text().partition("\n\n- ")[0]
+    assert table in document.read_text()
+    assert "| cut.pth.tar | 3 | 46.83 ± 4.65 | +3.17 (-1.20 to +7.53) | 47.33 ± 5.48 |" in table
+
+
+def test_classifiers_and_transfers_have_no_page_together(tmp_path, make_run, make_transfer):
+    runs = [make_run(tmp_path / "net"), make_transfer(tmp_path / "boxes")]
+    with pytest.raises(UsageError, match="top-1 error: .*/net; mean AP .*compare each kind by itself"):
+        write_comparison(runs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

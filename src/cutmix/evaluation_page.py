@@ -17,12 +17,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
+from cutmix.cautions import FEW_SEEDS
 from cutmix.charts import Line, bar_chart, line_chart
-from cutmix.comparison import FEW_SEEDS, setting_names
 from cutmix.errors import CutmixError
 from cutmix.files import write_atomically
 from cutmix.page import Code, Heading, Items, Text, read_bytes
 from cutmix.results import Record, Summary, summarise
+from cutmix.runs import setting_names
 
 __all__ = ["write_evaluation_page"]
 

@@ -1,49 +1,55 @@
 """Run folders in, one page out: ``report.html``, which needs nothing beside it, and ``report.md`` with its pictures.
 
 And, for a comparison, its table as text, CSV, JSON and Markdown, its records, and its curves with bands. Reads what the
-runs left, by ``comparison.py``, and first_batch.png; imports no torch.
+runs left, by ``runs.py``, and their pictures; imports no torch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cutmix.cautions import cautions
 from cutmix.comparison import (
-    BEST,
-    DEFINITION,
-    LAST,
-    WRITTEN,
-    Group,
-    Row,
-    Run,
+    Comparison,
+    Paper,
     as_csv,
     as_json,
     as_text,
-    cautions,
     compare,
-    differing,
-    find_baseline,
-    find_runs,
-    grouped,
-    named_by_recipe,
-    read_runs,
+    definition,
+    no_paper,
     spread,
     table_cells,
     three_digits,
 )
 from cutmix.errors import CutmixError, UsageError
 from cutmix.files import write_atomically
+from cutmix.measures import BESIDE, Measure
 from cutmix.page import Block, Code, Heading, Items, Pictures, Table, Text, read_bytes, write_page
 from cutmix.pictures import bands_picture, runs_picture
 from cutmix.results import Record, Summary, read_records, record_lines
+from cutmix.runs import (
+    WRITTEN,
+    Completed,
+    Group,
+    Run,
+    differing,
+    find_baseline,
+    grouped,
+    named_by_recipe,
+    read_runs,
+    shared_measure,
+)
 
-__all__ = ["find_runs", "update_tables", "write_comparison", "write_report"]
+__all__ = ["update_tables", "write_comparison", "write_report"]
 
 FRAME = 4.0  # error curves are shown up to this many times the largest last error: there the methods part
 CURVES = "learning_curves.png"
+LOSS_OF_MIXED = " It is that of the mixed labels, so methods differ in it by nature."
+OF_EVERY_RUN = ("first_batch.png", "curves.png")
 
 
 def write_report(
@@ -54,35 +60,50 @@ def write_report(
     *,
     baseline: str = "",
     compared: Iterable[str] = (),
-    defaults: Mapping[str, Any] | None = None,
+    completed: Completed = dict,
+    paper: Paper = no_paper,
 ) -> tuple[Path, Path]:
     """Compare runs in ``out/report.html`` and ``out/report.md``; returns both paths.
 
     Runs whose recipes differ in nothing but the seed are one group.
 
     Args:
-        run_folders: one folder a run, as training leaves it; :func:`find_runs` finds them.
+        run_folders: one folder a run, as training leaves it; :func:`cutmix.runs.find_runs` finds them.
         out: folder to write to; made if need be.
         title: heading of the page; empty for one made of the data and what is compared.
         commands: how the runs were made, shown before the commands that the runs themselves noted.
         baseline: the group that the others are compared with, by its name or a run's; empty for the first.
-        compared: the settings that are meant to differ between groups, as in :func:`cutmix.comparison.cautions`.
-        defaults: what a setting is that an older recipe.json lacks.
+        compared: the settings that are meant to differ between groups, as in :func:`cutmix.cautions.cautions`.
+        completed: fills in what a setting is that an older recipe.json lacks.
+        paper: tells the paper's numbers for a recipe.
 
     Raises:
-        UsageError: no folders, or one twice, or no such baseline.
+        UsageError: no folders, or one twice, or no such baseline, or runs that are not measured alike.
         CutmixError: a folder does not hold a run, or ``out`` cannot be written.
     """
-    groups = grouped(read_runs(run_folders, defaults))
-    return _write_report(groups, Path(out), title, commands, find_baseline(groups, baseline), compared)
+    groups = grouped(read_runs(run_folders, completed))
+    whole = _compared(groups, find_baseline(groups, baseline), paper)
+    return _write_report(groups, whole, cautions(groups, whole.baseline, compared), Path(out), title, commands)
+
+
+def _compared(groups: Sequence[Group], baseline: str, paper: Paper) -> Comparison:
+    shared_measure(groups)  # which names the folders where it is not the same
+    return compare({group.name: group.records for group in groups}, baseline, paper)
 
 
 def _write_report(
-    groups: Sequence[Group], out: Path, title: str, commands: Sequence[str], baseline: str, compared: Iterable[str]
+    groups: Sequence[Group],
+    compared: Comparison,
+    warnings: Sequence[str],
+    out: Path,
+    title: str,
+    commands: Sequence[str],
 ) -> tuple[Path, Path]:
     heading = title or _title(groups)
-    blocks: list[Block] = [Heading(1, heading), *_results(groups, baseline, compared), *_curves(groups, out)]
-    blocks += [*_differences(groups), *_first_batches(groups, out), *_how(groups, commands), *_same(groups)]
+    blocks: list[Block] = [Heading(1, heading), Heading(2, "Read this first"), Items(warnings)]
+    blocks += [*_results(groups, shared_measure(groups)), *_against(compared), *_beside(groups, compared.measure)]
+    blocks += [*_curves(groups, shared_measure(groups), out), *_differences(groups), *_first_batches(groups, out)]
+    blocks += [*_last_tests(groups, out), *_how(groups, commands), *_same(groups)]
     page, document = out / "report.html", out / "report.md"
     write_page(blocks, heading, page, document)
     return page, document
@@ -96,7 +117,8 @@ def write_comparison(
     *,
     baseline: str = "",
     compared: Iterable[str] = (),
-    defaults: Mapping[str, Any] | None = None,
+    completed: Completed = dict,
+    paper: Paper = no_paper,
 ) -> str:
     """Write all that can be said of the runs into ``out``; returns the table and its warnings as text.
 
@@ -107,23 +129,22 @@ def write_comparison(
 
     The same runs give the same files. Arguments and errors are those of :func:`write_report`.
     """
-    compared, out = list(compared), Path(out)
-    groups = grouped(read_runs(run_folders, defaults))
-    baseline = find_baseline(groups, baseline)
-    rows = compare({group.name: group.records for group in groups}, baseline)
-    warnings = cautions(groups, baseline, compared)
-    text = as_text(rows, baseline, warnings)
-    markdown = f"{_table_block(rows, baseline)}\n\n{Items(warnings).markdown()}\n"
+    out = Path(out)
+    groups = grouped(read_runs(run_folders, completed))
+    whole = _compared(groups, find_baseline(groups, baseline), paper)
+    warnings = cautions(groups, whole.baseline, compared)
+    text = as_text(whole, warnings)
+    markdown = f"{_table_block(whole)}\n\n{Items(warnings).markdown()}\n"
     contents = {
         "compare.txt": text.encode(),
-        "compare.csv": as_csv(rows, warnings).encode(),
-        WRITTEN: as_json(rows, baseline, warnings).encode(),
+        "compare.csv": as_csv(whole, warnings).encode(),
+        WRITTEN: as_json(whole, warnings).encode(),
         "compare.md": markdown.encode(),
         "results.jsonl": record_lines(record for group in groups for record in group.records),
     }
     for name, content in contents.items():
         _write(out / name, content)
-    _write_report(groups, out, title, commands, baseline, compared)
+    _write_report(groups, whole, warnings, out, title, commands)
     return text
 
 
@@ -134,11 +155,14 @@ TABLE = re.compile(r"(?P<begin><!-- table: (?P<file>[^\s>]+)(?: baseline: (?P<ba
                    r"(?P<end><!-- end of table -->)", re.DOTALL)  # fmt: skip
 
 
-def update_tables(document: Path) -> bool:
+def update_tables(document: Path, paper: Paper = no_paper) -> bool:
     """Make the tables of a Markdown document again from the records that they name; returns whether one changed.
 
     A table stands between ``<!-- table: cifar10/results.jsonl -->`` and ``<!-- end of table -->``; the file is looked
     for from the document's folder. ``<!-- table: FILE baseline: NoMixing -->`` names the baseline.
+
+    Args:
+        paper: tells the paper's numbers for a recipe.
 
     Raises:
         UsageError: the document has no such mark, or one without its end.
@@ -153,7 +177,7 @@ def update_tables(document: Path) -> bool:
         )
 
     def made(mark: re.Match[str]) -> str:
-        table = records_table(read_records(document.parent / mark["file"]), (mark["baseline"] or "").strip())
+        table = records_table(read_records(document.parent / mark["file"]), (mark["baseline"] or "").strip(), paper)
         return f"{mark['begin']}{table}\n{mark['end']}"
 
     after = TABLE.sub(made, before)
@@ -162,16 +186,16 @@ def update_tables(document: Path) -> bool:
     return after != before
 
 
-def records_table(records: Sequence[Record], baseline: str = "") -> str:
+def records_table(records: Sequence[Record], baseline: str = "", paper: Paper = no_paper) -> str:
     """The Markdown table of the records of a ``results.jsonl``; its baseline is the first recipe if none is named."""
     groups = named_by_recipe(records)
     if not groups:
         raise CutmixError("there are no records to make a table of.")
-    return _table_block(compare(groups, baseline), baseline or next(iter(groups)))
+    return _table_block(compare(groups, baseline, paper))
 
 
-def _table_block(rows: Sequence[Row], baseline: str) -> str:
-    return f"{Table(*table_cells(rows, baseline)).markdown()}\n\n{Text(DEFINITION).markdown()}"
+def _table_block(compared: Comparison) -> str:
+    return f"{Table(*table_cells(compared)).markdown()}\n\n{Text(definition(compared)).markdown()}"
 
 
 # -------------------------------------------------------------------------------------------------- parts of the page
@@ -183,66 +207,81 @@ def _title(groups: Sequence[Group]) -> str:
     return f"{data.pop()}: {names}" if len(data) == 1 else names
 
 
-def _results(groups: Sequence[Group], baseline: str, compared: Iterable[str]) -> Iterator[Block]:
-    yield Heading(2, "Read this first")
-    yield Items(cautions(groups, baseline, compared))
-    yield Heading(2, "Test error")
+def _results(groups: Sequence[Group], measure: Measure) -> Iterator[Block]:
+    yield Heading(2, f"{measure.title} on the test set")
     rows = []
     for group in groups:
         if group.ended:
-            last, best = group.summary(LAST), group.summary(BEST)
+            last, best = group.summary(measure.last), group.summary(measure.best)
             rows.append([group.name, str(last.n), spread(last), _seeds(last), spread(best), _seeds(best)])
     header = ["", "seeds", "last epoch", "last, by seed", "best epoch, chosen on the test set", "best, by seed"]
     yield Table(header, rows)
-    yield Text("Top-1 error in percent, mean ± standard deviation over seeds (n - 1 in the denominator).")
+    yield Text(measure.spread)
     images = sorted({run.result["test_images"] for group in groups for run in group.ended})
     if len(images) == 1:
-        yield Text(f"The test set has {images[0]:,} images: one image is {100 / images[0]:.2g} percent.")
-    yield from _against(groups, baseline)
+        share = f": one image is {100 / images[0]:.2g} percent" if measure.of_images else ""
+        yield Text(f"The test set has {images[0]:,} images{share}.")
 
 
-def _against(groups: Sequence[Group], baseline: str) -> Iterator[Block]:
+def _against(compared: Comparison) -> Iterator[Block]:
     """Each group beside the baseline; nothing where there is none but the baseline."""
-    compared = compare({group.name: group.records for group in groups}, baseline)
-    if len(compared) < 2:
+    if len(compared.rows) < 2:
         return
-    header, rows = table_cells(compared, baseline)
-    shown = [0, 3, 5, 6]
-    yield Heading(2, f"Against {baseline}")
+    header, rows = table_cells(compared)
+    shown = [0, 3, *range(5, len(header))]
+    yield Heading(2, f"Against {compared.baseline}")
     yield Table([header[column] for column in shown], [[row[column] for column in shown] for row in rows])
     yield Text(
-        "Differences of the last epoch's error, taken seed by seed, and Student's t interval for paired samples; "
-        "negative is better. Seconds are the median training epoch's, overhead is against the baseline's."
+        f"Differences of the last epoch's {compared.measure.short}, taken seed by seed, and Student's t interval for "
+        f"paired samples; {compared.measure.better_sign} is better. Seconds are the median training epoch's, overhead "
+        "is against the baseline's."
     )
+
+
+def _beside(groups: Sequence[Group], main: Measure) -> Iterator[Block]:
+    """What else the last test found, in the measures that are known; nothing where there is none."""
+    ended = [group for group in groups if group.ended]
+    names = [{record.name for record in group.records} for group in ended]
+    others = [measure for measure in BESIDE if measure.words != main.words]
+    found = [measure for measure in others if ended and all(measure.last in known for known in names)]
+    if found:
+        yield Heading(2, "Beside it, after the last epoch")
+        yield Table(
+            ["", *(f"{measure.words} ({measure.unit})" for measure in found)],
+            [[group.name, *(spread(group.summary(measure.last)) for measure in found)] for group in ended],
+        )
+        yield Text("Mean ± standard deviation over seeds.")
 
 
 def _seeds(summary: Summary) -> str:
     return ", ".join(f"{seed}: {value:.2f}" for seed, value in zip(summary.seeds, summary.values))
 
 
-def _curves(groups: Sequence[Group], out: Path) -> Iterator[Block]:
+def _curves(groups: Sequence[Group], measure: Measure, out: Path) -> Iterator[Block]:
     yield Heading(2, "Learning curves")
     runs = {group.name: [run.metrics for run in group.runs] for group in groups}
-    last = [run.result[LAST] for group in groups for run in group.ended]
-    top = FRAME * max(last, default=0.0)
-    frame = top or None
-    bands, error, loss = out / CURVES, out / "test_error_top1.png", out / "train_loss.png"
-    name, key = "top-1 error on the test set (%)", "test_error_top1"
-    ended = {group.name: [run.metrics for run in group.ended] for group in groups if group.ended}
-    bands_picture(ended, key, bands, name, top=frame)
-    runs_picture(runs, key, error, name, top=frame)
+    loss = out / "train_loss.png"
     runs_picture(runs, "train_loss", loss, "training loss")
-    yield Pictures(
-        [
-            (
-                bands,
-                "Top-1 error on the test set: mean over the runs that ended; the band is ± one standard deviation. "
-                "The first epochs may lie above the frame.",
-            ),
-            (error, "Top-1 error on the test set, one line a run."),
-            (loss, "Training loss, one line a run. It is that of the mixed labels, so methods differ in it by nature."),
-        ]
-    )
+    tested = _test_curves(groups, measure, out) if measure.name else []
+    note = LOSS_OF_MIXED * any("mixing" in group.settings for group in groups)
+    yield Pictures([*tested, (loss, f"Training loss, one line a run.{note}")])
+
+
+def _test_curves(groups: Sequence[Group], measure: Measure, out: Path) -> list[tuple[Path, str]]:
+    """The runs' measure by epoch, with bands and one by one; errors are framed where they come to lie."""
+    runs = {group.name: [run.metrics for run in group.runs] for group in groups}
+    ended = {group.name: [run.metrics for run in group.ended] for group in groups if group.ended}
+    last = [run.result[measure.last] for group in groups for run in group.ended]
+    frame = None if measure.larger_is_better else FRAME * max(last, default=0.0) or None
+    bands, single = out / CURVES, out / f"{measure.name}.png"
+    bands_picture(ended, measure.name, bands, measure.axis, top=frame)
+    runs_picture(runs, measure.name, single, measure.axis, top=frame)
+    note = "" if measure.larger_is_better else " The first epochs may lie above the frame."
+    about = "mean over the runs that ended; the band is ± one standard deviation."
+    return [
+        (bands, f"{measure.title} on the test set: {about}{note}"),
+        (single, f"{measure.title} on the test set, one line a run."),
+    ]
 
 
 def _differences(groups: Sequence[Group]) -> Iterator[Block]:
@@ -273,6 +312,27 @@ def _first_batches(groups: Sequence[Group], out: Path) -> Iterator[Block]:
         path = out / f"first_batch_{number}.png"
         _write(path, read_bytes(picture))
         yield Pictures([(path, f"First training batch, {group.name}, seed {group.runs[0].seed}")])
+
+
+def _last_tests(groups: Sequence[Group], out: Path) -> Iterator[Block]:
+    """The pictures that the last test of a group's first run drew; a classifier's draws none."""
+    drawn = [
+        (group, run, picture)
+        for group in groups
+        for run in group.ended[:1]
+        for picture in sorted(run.folder.glob("*.png"))
+        if picture.name not in OF_EVERY_RUN
+    ]
+    if drawn:
+        yield Heading(2, "What the last test found")
+    pictures = []
+    for number, (group, run, picture) in enumerate(drawn, 1):
+        path = out / f"last_test_{number}_{picture.name}"
+        _write(path, read_bytes(picture))
+        what = picture.stem.replace("_", " ").capitalize()
+        pictures.append((path, f"{what}: {group.name}, seed {run.seed}"))
+    if pictures:
+        yield Pictures(pictures)
 
 
 def _how(groups: Sequence[Group], commands: Sequence[str]) -> Iterator[Block]:

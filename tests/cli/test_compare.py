@@ -38,6 +38,7 @@ def test_tables_are_updated(tmp_path, make_comparison, capsys):
         (["RUNS", "small.digits"], "small.digits is no folder"),
         (["RUNS", "--seeds", "3"], "--seeds is for recipes that are to be run"),
         (["RUNS", "--lr", "0.1"], "--lr is for recipes that are to be run"),
+        (["RUNS", "--backbone-model", "x"], "--backbone-model is for recipes that are to be run"),
         (["RUNS", "--baseline", "CutMx"], "no group of runs is called 'CutMx'. Did you mean 'CutMix'?"),
         (["--update", "x.md", "--seeds", "3"], "runs or compares nothing else"),
         (["small.digts"], "no recipe is called 'small.digts'"),
@@ -69,3 +70,18 @@ def test_what_would_be_a_mistake_at_the_end_is_found_before_anything_runs(
     assert main(["compare", "a.json", "c.json", "--quiet", *words]) == 2
     assert answer in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_transfers_that_have_ended_are_compared_and_reported_beside_the_papers_numbers(tmp_path, make_transfer, capsys):
+    from cutmix.recipes.names import find_transfer
+
+    for name, scores in {"ssd300": (70.0, 60.0), "ssd300_cutmix": (61.0, 63.25)}.items():
+        settings = {**find_transfer(f"detection.{name}").as_dict(), "seed": 4}
+        make_transfer(tmp_path / "runs" / name, scores, **settings)
+    words = [str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    assert main(["compare", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[1].split()[-1], *lines[2].split()[-2:]] == ["76.70", "77.60", "(+0.90)"]
+    assert "+3.25 (one pair: no interval)" in lines[2]
+    assert main(["report", *words]) == 0
+    assert "77.60 (+0.90)" in (tmp_path / "out" / "report.md").read_text()

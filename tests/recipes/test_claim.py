@@ -112,10 +112,11 @@ def test_figure_3_has_its_alphas_and_its_layers():
 
 @pytest.mark.parametrize("name", [row.name for row in recipe_rows() if row.claim and row.name])
 def test_a_docstring_says_the_claim_and_the_command(name):
-    function = names.recipes()[name]
+    function = {**names.recipes(), **names.transfers()}[name]
     claim = claim_of(function)
     assert claim.sentence in function.__doc__
-    assert f"cutmix train {name}\n" in function.__doc__
+    verb = "transfer" if name in names.transfers() else "train"
+    assert f"cutmix {verb} {name}\n" in function.__doc__
     for metric, value in claim.values.items():  # written down once: by the claim, not by hand
         written = f" {value:.2f} %" if metric in ("top1", "top5") else f"{metric} {value}"
         assert function.__doc__.count(written) == 1
@@ -187,6 +188,8 @@ def test_a_claim_has_any_metric_and_adds_itself_to_the_docstring():
         tables=("9", "A1"), row="R50 + Mix", values={"loc": 54.81, "bleu": 24.9}, pick="last", runs=4
     )
     assert claim_of(made_up).short == "loc 54.81 / bleu 24.9"
+    many = Claim(tables=("A1",), row="X", values={"bleu1": 61.4, "cider": 71.2, "meteor": 22.8})
+    assert many.short == "cider 71.2, ..."
     assert made_up.__doc__ == (
         "A recipe of a table with other metrics.\n\nMore of it.\n\n"
         "Table 9 and Table A1, R50 + Mix: loc 54.81, bleu 24.9 (last epoch, mean of 4 runs).\n\n"

@@ -8,7 +8,9 @@ import pytest
 
 from cutmix.cli import make_parser
 from cutmix.cli.train import read_recipe
+from cutmix.cli.transfer import read_recipe as transfer_of
 from cutmix.errors import UsageError
+from cutmix.recipes.names import find_transfer
 from cutmix.recipes.plan import LONGEST_NAME, Named, Variation, has_place, parse_seeds, parse_variation, plan, varied
 from cutmix.recipes.recipe import Recipe
 
@@ -158,3 +160,29 @@ def test_the_words_make_the_same_recipe_on_the_command_line():
     assert "--compile" in run.words
     assert "--no-nesterov" in run.words
     assert "--lr" not in run.words  # which the recipe says already
+
+
+def test_transfers_are_planned_by_their_own_settings_and_said_in_their_own_words():
+    asked = Named("boxes", "detection.small_ssd", find_transfer("detection.small_ssd"))
+    variations = [parse_variation("backbone=runs/cut-s0,timm.tf_efficientnet_lite0"), parse_variation("task.size=96")]
+    runs = plan([asked], seeds=[2], variations=variations, changes={"data": "voc:cells", "epochs": 3})
+    assert [run.name for run in runs] == [
+        "boxes-backbone=runs_cut-s0-size=96-s2",
+        "boxes-backbone=timm.tf_efficientnet_lite0-size=96-s2",
+    ]
+    assert runs[0].recipe.task == "SSD(size=96, norm='trained', expand=1.5, load_side=320)"
+    for run in runs:
+        line = make_parser()[0].parse_args(["transfer", *run.words])
+        assert transfer_of(line) == run.recipe
+    assert runs[0].words[0] == "detection.small_ssd"
+    assert "--backbone" not in runs[1].words  # which the recipe says already
+
+
+def test_a_classifier_and_a_transfer_have_no_settings_of_each_other():
+    boxes = Named("boxes", "detection.small_ssd", find_transfer("detection.small_ssd"))
+    with pytest.raises(UsageError, match="a recipe has no setting 'mixing'"):
+        names(boxes, mixing="CutMix()")
+    with pytest.raises(UsageError, match="a recipe has no setting 'backbone'"):
+        names(PLAIN, backbone="a.pth.tar")
+    with pytest.raises(UsageError, match="SSD.* takes no 'sise'. Did you mean 'size'"):
+        names(boxes, vary=["task.sise=9"])

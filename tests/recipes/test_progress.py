@@ -81,3 +81,13 @@ def test_a_terminal_has_one_bar_for_all(monkeypatch):
     assert "a-s0 1.0/4, b-s0 1.5/6" in terminal.getvalue()
     shown.ended("a-s0", RESULT)
     assert terminal.getvalue().splitlines()[-1].startswith("done     a-s0: top-1 error 12.35 %")
+
+
+def test_a_transfer_ends_with_its_own_measure():
+    log = io.StringIO()
+    shown = Progress(log)
+    shown.begin({"a-s0": 1, "b-s0": 1}, 0)
+    shown.ended("a-s0", {"measure": "mean_ap", "mean_ap_last": 64.875, "mean_ap_best": 70.0})
+    shown.ended("b-s0", {"measure": "cider", "cider_last": 71.204, "cider_best": 90.0})
+    assert "done     a-s0: mean AP 64.88 % after the last epoch" in log.getvalue()
+    assert "done     b-s0: CIDEr 71.20 after the last epoch" in log.getvalue()

@@ -22,7 +22,7 @@ ROWS = [
 
 def test_every_recipe_is_a_row_and_every_row_without_one_says_why():
     rows = recipe_rows()
-    assert {row.name for row in rows if row.name} == set(names.recipes())
+    assert {row.name for row in rows if row.name} == {*names.recipes(), *names.transfers()}
     without = [row for row in rows if not row.name]
     assert [row.claim.row for row in without if "3" in row.claim.tables] == ["ResNet-50 + GE", "ResNet-101 + GE"]
     assert all("no recipe, since" in row.about for row in without)
@@ -104,3 +104,16 @@ def test_json_has_the_claim_the_command_and_all_settings():
     assert found["settings"] == names.find_recipe("cifar100.resnet110_cutmix").as_dict()
     assert "issue 10 of clovaai/CutMix-PyTorch" in found["about"]
     assert Row("", GE, "no").as_dict()["settings"] is None
+
+
+def test_transfers_stand_in_table_10_with_what_they_are_compared_by():
+    rows = [row.cells()[:3] for row in recipe_rows("10")]
+    assert len(rows) == 12
+    assert rows[3] == ("captioning.nic_cutmix", "10, A1", "cider 77.6, ...")
+    assert rows[7] == ("detection.ssd300_cutmix", "10", "mean_ap 77.6")
+    assert rows[10] == ("detection.faster_rcnn_cutout", "10", "mean_ap 75.0")
+    assert [row.name for row in recipe_rows("A1")] == [name for name, *_ in rows[:4]]
+    (row,) = recipe_rows(text="ssd300_mixup")
+    found = json.loads(json.dumps(row.as_dict()))
+    assert (found["command"], found["paper"]["values"]) == ("cutmix transfer detection.ssd300_mixup", {"mean_ap": 76.6})
+    assert found["settings"]["backbone"] == "resnet50_mixup/model_best.pth.tar"

@@ -2,6 +2,7 @@
 
   cutmix compare small.cifar10_resnet20 small.cifar10_resnet20_cutmix --seeds 5
   cutmix compare small.cifar10_resnet20_cutmix --vary 'mixing.alpha=0.2,0.5,1.0' --seeds 3 --jobs 2
+  cutmix compare detection.small_ssd --data voc:PATH --vary 'backbone=runs/plain-s0,runs/cutmix-s0' --seeds 3
   cutmix compare runs/* --out docs/results/NAME
   cutmix compare --update docs/results/README.md
 
@@ -15,12 +16,16 @@ import argparse
 import os
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from cutmix.cli.train import add_recipe_arguments, given_settings
+from cutmix.cli.transfer import DEFAULTS, FIRST
 from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.transfer_recipe import TransferRecipe
 
+KINDS = (Recipe, TransferRecipe)
 SEEDS = "5"
 RUNNING = ("seeds", "vary", "runs", "jobs", "dry_run", "data_root", "workers", "cpu", "checkpoint_steps")
 
@@ -55,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--quiet", "-q", action="store_true", help="print the result only")
     out.add_argument("--update", type=Path, metavar="FILE", help="make the tables of this Markdown file again")
     add_recipe_arguments(parser.add_argument_group("the recipes (these change all of them)"), without=("seed",))
+    of_both = [f.name for f in fields(Recipe)]
+    add_recipe_arguments(
+        parser.add_argument_group("the recipes of transfers (so do these)"),
+        of_both, recipe=TransferRecipe, first=FIRST, defaults=DEFAULTS,
+    )  # fmt: skip
     parser.set_defaults(seed=None)
 
 
@@ -80,16 +90,17 @@ def run(args: argparse.Namespace) -> int:
 
 def given_to_run(args: argparse.Namespace) -> list[str]:
     """The arguments given that only mean something where runs are to be made."""
-    return [*(name for name in RUNNING if getattr(args, name) is not None), *given_settings(args)]
+    return [*(name for name in RUNNING if getattr(args, name) is not None), *given_settings(args, *KINDS)]
 
 
 def update(args: argparse.Namespace) -> int:
     from cutmix.errors import UsageError
+    from cutmix.recipes.transfer_claims import paper_numbers
     from cutmix.report import update_tables
 
     if args.recipes or given_to_run(args):
         raise UsageError("--update makes the tables of a document again, and runs or compares nothing else.")
-    print(f"{args.update}: {'changed' if update_tables(args.update) else 'as it was'}")
+    print(f"{args.update}: {'changed' if update_tables(args.update, paper_numbers) else 'as it was'}")
     return 0
 
 
@@ -104,7 +115,7 @@ def run_and_compare(args: argparse.Namespace) -> int:
         [named(word) for word in args.recipes],
         seeds=parse_seeds(args.seeds or SEEDS),
         variations=variations,
-        changes=given_settings(args),
+        changes=given_settings(args, *KINDS),
     )
     circumstances = compare.Circumstances(
         args.runs or Path("runs"), args.data_root, args.workers, bool(args.cpu), args.checkpoint_steps or 0
@@ -119,7 +130,7 @@ def run_and_compare(args: argparse.Namespace) -> int:
     refuse_before_running(args, {circumstances.runs / job.run.name: job.run.recipe.as_dict() for job in jobs})
     watcher = Unseen() if args.quiet else Progress()
     failures = compare.run_jobs(jobs, circumstances, at_once=at_once, watcher=watcher)
-    compared = {"mixing", *(variation.path.partition(".")[0] for variation in variations)}
+    compared = {"mixing", "backbone", *(variation.path.partition(".")[0] for variation in variations)}
     begun = [circumstances.runs / job.run.name for job in jobs]
     ended = [folder for folder in begun if compare.status(folder) is compare.Status.ENDED]
     if ended:
@@ -131,8 +142,8 @@ def run_and_compare(args: argparse.Namespace) -> int:
 
 def refuse_before_running(args: argparse.Namespace, recipes: dict[Path, dict[str, Any]]) -> None:
     """Find the mistakes that would only be seen at the end: a baseline that there is not, an --out that is a file."""
-    from cutmix.comparison import Run, find_baseline, grouped
     from cutmix.errors import UsageError
+    from cutmix.runs import Run, find_baseline, grouped
 
     find_baseline(grouped([Run(folder, recipe, [], {}) for folder, recipe in recipes.items()]), args.baseline)
     there = next(path for path in (args.out.absolute(), *args.out.absolute().parents) if path.exists())
@@ -142,18 +153,21 @@ def refuse_before_running(args: argparse.Namespace, recipes: dict[Path, dict[str
 
 def named(word: str) -> Any:
     """The recipe that a word of the command line stands for, and the name that its runs get."""
-    from cutmix.recipes.names import find_recipe
+    from cutmix.recipes import kinds
     from cutmix.recipes.plan import Named
 
     path = Path(word)
     if path.is_file():
         own = path.parent.resolve().name if path.name == "recipe.json" else path.stem
-        return Named(own, word, Recipe.read(path))
-    return Named(word, word, find_recipe(word))
+        return Named(own, word, kinds.read(path))
+    return Named(word, word, kinds.find(word))
 
 
 def print_comparison(args: argparse.Namespace, folders: list[Path], compared: Any = ()) -> None:
-    from cutmix.report import find_runs, write_comparison
+    from cutmix.recipes.kinds import completed
+    from cutmix.recipes.transfer_claims import paper_numbers
+    from cutmix.report import write_comparison
+    from cutmix.runs import find_runs
 
     text = write_comparison(
         find_runs(folders),
@@ -162,7 +176,8 @@ def print_comparison(args: argparse.Namespace, folders: list[Path], compared: An
         [shlex.join(["cutmix", *sys.argv[1:]])],
         baseline=args.baseline,
         compared=compared,
-        defaults=Recipe().as_dict(),
+        completed=completed,
+        paper=paper_numbers,
     )
     print(text)
     print(f"{args.out}: report.html, compare.txt, .csv, .json, .md, learning_curves.png, results.jsonl")

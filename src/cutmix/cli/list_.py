@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--table",
         default="",
         metavar="TABLE",
-        help="only recipes of this table of the paper: 3 to 8, fig3, readme (of the official code), none (no table's)",
+        help="only recipes of this table of the paper: 3 to 8, 10, A1, fig3, readme (official code), none (no table's)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print JSON; of recipes it has everything: claims, commands, settings"

@@ -1,4 +1,4 @@
-"""Write a report on runs: errors over seeds, learning curves, first batches, commands; one HTML page and Markdown.
+"""Write a report on runs: their tests over seeds, learning curves, first batches, commands; one HTML page and Markdown.
 
 cutmix report runs
 cutmix report runs/a-s0 runs/a-s1 runs/b-s0 runs/b-s1 --out docs/results/a-against-b
@@ -18,10 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from cutmix.recipes.recipe import Recipe
-    from cutmix.report import find_runs, write_report
+    from cutmix.recipes.kinds import completed
+    from cutmix.recipes.transfer_claims import paper_numbers
+    from cutmix.report import write_report
+    from cutmix.runs import find_runs
 
-    defaults = Recipe().as_dict()
-    for path in write_report(find_runs(args.runs), args.out, args.title, baseline=args.baseline, defaults=defaults):
+    for path in write_report(
+        find_runs(args.runs),
+        args.out,
+        args.title,
+        baseline=args.baseline,
+        completed=completed,
+        paper=paper_numbers,
+    ):
         print(path)
     return 0

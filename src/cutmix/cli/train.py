@@ -72,9 +72,10 @@ def add_recipe_arguments(
             group.add_argument(flag, type=kind, default=None, metavar=kind.__name__.upper(), help=help_text)
 
 
-def given_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given as flags."""
-    return {f.name: value for f in fields(Recipe) if (value := getattr(args, f.name)) is not None}
+def given_settings(args: argparse.Namespace, *kinds: type[WrittenSettings]) -> dict[str, Any]:
+    """The settings of these kinds of recipes that were given as flags."""
+    names = dict.fromkeys(f.name for kind in kinds for f in fields(kind))
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
@@ -88,7 +89,7 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
         recipe = Recipe.read(Path(args.recipe))
     else:
         recipe = find_recipe(args.recipe)
-    return recipe.but(**given_settings(args))
+    return recipe.but(**given_settings(args, Recipe))
 
 
 def run(args: argparse.Namespace) -> int:

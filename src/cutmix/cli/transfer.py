@@ -17,14 +17,14 @@ import atexit
 import json
 import shlex
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cutmix.cli.train import add_recipe_arguments, first_process, leave_processes
+from cutmix.cli.train import add_recipe_arguments, first_process, given_settings, leave_processes
 from cutmix.recipes.transfer_recipe import TransferRecipe
 
 FIRST = ("backbone", "backbone_model", "data", "task")
+DEFAULTS = dict.fromkeys(("data", "backbone", "backbone_model"), "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     use.add_argument("--captions", type=int, default=5, metavar="N", help="how many captions of a picture to tell (5)")
     use.add_argument("--score", type=float, default=0.5, metavar="P", help="lowest score to be shown (0.5)")
     recipe = parser.add_argument_group("the recipe (these change WHAT's)")
-    none = dict.fromkeys(("data", "backbone", "backbone_model"), "none")
-    add_recipe_arguments(recipe, recipe=TransferRecipe, first=FIRST, defaults=none)
+    add_recipe_arguments(recipe, recipe=TransferRecipe, first=FIRST, defaults=DEFAULTS)
 
 
 def read_recipe(args: argparse.Namespace) -> TransferRecipe:
@@ -61,8 +60,7 @@ def read_recipe(args: argparse.Namespace) -> TransferRecipe:
 
     path = Path(args.what)
     recipe = TransferRecipe.read(path) if path.exists() else find_transfer(args.what)
-    given = {f.name: value for f in fields(TransferRecipe) if (value := getattr(args, f.name)) is not None}
-    return recipe.but(**given)
+    return recipe.but(**given_settings(args, TransferRecipe))
 
 
 def run(args: argparse.Namespace) -> int:

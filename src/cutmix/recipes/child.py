@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cutmix.errors import CutmixError
+from cutmix.recipes.kinds import from_settings, kind_of, start
+from cutmix.recipes.start_transfer import TransferConsole
+from cutmix.recipes.transfer_recipe import TransferRecipe
 from cutmix.training.display import Console, StepInfo
 
 REPORT_SECONDS = 1.0
@@ -45,13 +48,22 @@ class Reporter(Console):
         super().epoch(record, best, epochs)
 
 
+class TransferReporter(Reporter, TransferConsole):
+    """The same of a transfer, whose epochs have the numbers of its task."""
+
+
+def reporter_of(recipe: dict[str, Any]) -> type[Reporter]:
+    """What reports on a run of this recipe."""
+    return TransferReporter if kind_of(recipe) is TransferRecipe else Reporter
+
+
 def main() -> int:
     """Do the job on standard input; returns the exit code."""
     channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is for the log
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=stop_when_closed, args=(sys.stdin.fileno(),), daemon=True).start()
-    reporter = Reporter(channel, sys.stderr)
+    reporter = reporter_of(job["recipe"])(channel, sys.stderr)
     try:
         reporter.send(result=run_job(job, reporter))
         return 0
@@ -66,12 +78,9 @@ def main() -> int:
 
 
 def run_job(job: dict[str, Any], display: Console) -> dict[str, Any]:
-    """Train as the job says; its entries are the arguments of :func:`cutmix.recipes.start.train`, as plain values."""
-    from cutmix.recipes.recipe import Recipe
-    from cutmix.recipes.start import train
-
+    """Train as the job says; its entries are the arguments of :func:`cutmix.recipes.kinds.start`, as plain values."""
     places = {name: Path(job.pop(name)) for name in ("runs", "data_root") if job.get(name) is not None}
-    return train(Recipe().but(**job.pop("recipe")), display=display, **{**job, **places})
+    return start(from_settings(job.pop("recipe")), display=display, **{**job, **places})
 
 
 def stop_when_closed(descriptor: int) -> None:

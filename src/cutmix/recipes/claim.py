@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any, TypeVar
 
+from cutmix.measures import first_known
+
 BEST, LAST, UNSAID = "best", "last", ""
 ERRORS = {"top1": "top-1 error", "top5": "top-5 error"}
 """The metrics of most tables; any other goes by its own name."""
@@ -45,9 +47,14 @@ class Claim:
 
     @property
     def short(self) -> str:
-        """The errors, other metrics with their names; ``*`` where they are copied, ``-`` where only a curve is."""
-        numbers = [f"{value:.2f}" if name in ERRORS else f"{name} {value:g}" for name, value in self.values.items()]
-        return " / ".join(numbers) + "*" * self.copied or "-"
+        """The errors, other metrics with their names; ``*`` where they are copied, ``-`` where only a curve is.
+
+        Of more than two, the one that runs are compared by.
+        """
+        numbers = {name: f"{value:.2f}" if name in ERRORS else f"{name} {value}" for name, value in self.values.items()}
+        if len(numbers) > 2 and (main := first_known(numbers)):
+            return f"{numbers[main]}, ..."
+        return " / ".join(numbers.values()) + "*" * self.copied or "-"
 
     @property
     def sentence(self) -> str:
@@ -56,7 +63,7 @@ class Claim:
         if not self.values:
             return f"{where}, {self.row}: drawn as a curve, no number is printed."
         numbers = ", ".join(
-            f"{ERRORS[name]} {value:.2f} %" if name in ERRORS else f"{name} {value:g}"
+            f"{ERRORS[name]} {value:.2f} %" if name in ERRORS else f"{name} {value}"
             for name, value in self.values.items()
         )
         if self.copied:

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from cutmix.errors import CutmixError, UsageError
+from cutmix.measures import the_same
+from cutmix.recipes import kinds
 from cutmix.recipes.plan import PlannedRun
-from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.recipe import WrittenSettings
 from cutmix.training.interrupt import Interrupted, StopSignals
 
 CHILD = (sys.executable, "-m", "cutmix.recipes.child")
@@ -95,24 +97,23 @@ def prepare(
         progress: called with (done, all) while the files of a folder are looked at for the first time.
 
     Raises:
-        UsageError: a setting that is not possible, or folders that hold runs of another recipe or other data; the
-            message shows what differs.
+        UsageError: a setting that is not possible, recipes that are not measured alike, or folders that hold runs of
+            another recipe or other data; the message shows what differs.
         CutmixError: data or weights that are missing or damaged.
     """
-    from cutmix.recipes.build import build
-
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("a comparison starts its runs itself: start it once, not by torchrun; see --jobs.")
-    complete: dict[str, tuple[Recipe, str]] = {}
+    complete: dict[str, tuple[WrittenSettings, str]] = {}
     jobs, differences = [], []
     for run in planned:
         if run.group not in complete:
-            parts = build(run.recipe, data_root, progress)
+            parts = kinds.build(run.recipe, data_root, progress)
             complete[run.group] = parts.recipe, parts.data.fingerprint
         recipe, fingerprint = complete[run.group]
         whole = replace(run, recipe=recipe.but(seed=run.recipe.seed))
         differences += [f"  {runs / run.name}: {line}" for line in _differences(whole, runs, fingerprint)]
         jobs.append(Job(whole, status(runs / run.name)))
+    the_same((kinds.measure(recipe), group) for group, (recipe, _) in complete.items())
     if differences:
         raise UsageError(
             "these folders hold other runs than the ones that are asked for (theirs -> asked for):\n"
@@ -137,7 +138,7 @@ def _differences(run: PlannedRun, runs: Path, fingerprint: str) -> list[str]:
     kept, result = (_json(runs / run.name / name) for name in ("recipe.json", "result.json"))
     if kept is None:
         return []
-    found = differences({**Recipe().as_dict(), **kept}, json.loads(json.dumps(run.recipe.as_dict())))
+    found = differences(kinds.completed(kept), json.loads(json.dumps(run.recipe.as_dict())))
     seen = (result or {}).get("fingerprint", fingerprint)
     return found if seen == fingerprint else [*found, f"the images and labels, by fingerprint: {seen} -> {fingerprint}"]
 
@@ -319,24 +320,23 @@ def _death(code: int) -> str:
 
 def job_message(job: Job, circumstances: Circumstances, at_once: int) -> dict[str, Any]:
     """What ``child.py`` is told of a job, as plain values."""
-    data_root = circumstances.data_root
     return {
         "recipe": job.run.recipe.as_dict(),
         "name": job.run.name,
         "runs": str(circumstances.runs),
-        "data_root": None if data_root is None else str(data_root),
         "resume": job.status is Status.STARTED,
         "workers": circumstances.workers,
         "cpu": circumstances.cpu,
         "checkpoint_steps": circumstances.checkpoint_steps,
         "command": command(job.run, circumstances),
         "runs_at_once": at_once,
+        **({} if circumstances.data_root is None else {"data_root": str(circumstances.data_root)}),
     }
 
 
 def command(run: PlannedRun, circumstances: Circumstances) -> str:
-    """The ``cutmix train`` that makes the same run."""
-    words = ["cutmix", "train", *run.words, "--name", run.name]
+    """The ``cutmix train`` or ``cutmix transfer`` that makes the same run."""
+    words = ["cutmix", kinds.verb(run.recipe), *run.words, "--name", run.name]
     if circumstances.runs != Circumstances.runs:
         words += ["--runs", str(circumstances.runs)]
     if circumstances.data_root is not None:

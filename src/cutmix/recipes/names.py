@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from cutmix.errors import UsageError, nearest
-from cutmix.recipes.recipe import Recipe
+from cutmix.recipes.recipe import Recipe, WrittenSettings
 from cutmix.recipes.transfer_recipe import TransferRecipe
+
+R = TypeVar("R", bound=WrittenSettings)
 
 
 def modules(package: str) -> Iterator[ModuleType]:
@@ -118,13 +120,27 @@ def recipes_of(module: ModuleType, kind: str = "Recipe") -> dict[str, Callable[[
     }
 
 
+def is_task(name: str) -> bool:
+    """Whether a task is called so on the command line."""
+    return _folded(name) in _task_names()
+
+
+def _folded(name: str) -> str:
+    return name.replace("-", "").casefold()
+
+
+def _task_names() -> dict[str, tuple[str, type[Any]]]:
+    """What a task is called on the command line -> its class's name and the class."""
+    return {word.casefold(): (task, cls) for task, cls in tasks().items() for word in (task, *cls.also)}
+
+
 def find_transfer(name: str) -> TransferRecipe:
     """The transfer recipe of this name, e.g. ``detection.ssd300_cutmix``, or a task's own protocol: ``ssd``."""
     known = transfers()
     if name in known:
         return known[name]()
-    short = {word.casefold(): (task, cls) for task, cls in tasks().items() for word in (task, *cls.also)}
-    task, cls = short.get(name.replace("-", "").casefold(), ("", None))
+    short = _task_names()
+    task, cls = short.get(_folded(name), ("", None))
     if cls is None:
         raise UsageError(
             f"no transfer is called {name!r}, and no file or run folder is either.{nearest(name, [*known, *short])} "
@@ -135,7 +151,11 @@ def find_transfer(name: str) -> TransferRecipe:
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of this name, e.g. ``cifar100.pyramidnet200_cutmix``."""
-    known = recipes()
+    return find_among(name, recipes())
+
+
+def find_among(name: str, known: Mapping[str, Callable[[], R]]) -> R:
+    """The recipe of this name among those that are ``known``; ``UsageError`` names the nearest."""
     if name not in known:
         raise UsageError(
             f"no recipe is called {name!r}, and no file or run folder is either.{nearest(name, known)} "

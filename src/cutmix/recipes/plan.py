@@ -16,7 +16,7 @@ from cutmix.errors import UsageError, nearest
 from cutmix.recipes import names
 from cutmix.recipes.build import model_constructor
 from cutmix.recipes.calls import Call, find, parse_call
-from cutmix.recipes.recipe import AUTO, Recipe
+from cutmix.recipes.recipe import AUTO, WrittenSettings
 
 LONGEST_NAME = 120  # characters of a group's name; file systems take 255 bytes
 
@@ -26,6 +26,7 @@ CONSTRUCTORS: dict[str, Callable[[Call], Callable[..., Any]]] = {
     "regularizer": lambda call: find(call.name, names.regularizers(), "regularizer"),
     "schedule": lambda call: find(call.name, names.schedules(), "schedule"),
     "augment": lambda call: find(call.name, names.augments(), "augmentation"),
+    "task": lambda call: find(call.name, names.tasks(), "task"),
 }
 """From a setting that is a constructor call to the constructor that it calls."""
 
@@ -36,7 +37,7 @@ class Named:
 
     name: str
     word: str
-    recipe: Recipe
+    recipe: WrittenSettings
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ class Variation:
 class PlannedRun:
     """One run: its folder's name, the group of seeds that it belongs to, its recipe, and how to ask for it.
 
-    ``words`` are the arguments of ``cutmix train`` that describe the same recipe.
+    ``words`` are the arguments of ``cutmix train``, or ``cutmix transfer``, that describe the same recipe.
     """
 
     name: str
     group: str
-    recipe: Recipe
+    recipe: WrittenSettings
     words: tuple[str, ...]
 
 
@@ -93,7 +94,7 @@ def plan(
     return [_run(group, seed) for seed in seeds for group in groups]
 
 
-def _groups(asked: Named, named: Named, variations: Sequence[Variation]) -> list[tuple[str, Named, Recipe]]:
+def _groups(asked: Named, named: Named, variations: Sequence[Variation]) -> list[tuple[str, Named, WrittenSettings]]:
     """(group's name, recipe as it was asked for, recipe as it is to be run) for each point of the grid."""
     fitting = [variation for variation in variations if has_place(named.recipe, variation.path)]
     labels = _labels([variation.path for variation in fitting])
@@ -107,16 +108,16 @@ def _groups(asked: Named, named: Named, variations: Sequence[Variation]) -> list
     return found
 
 
-def _run(group: tuple[str, Named, Recipe], seed: int) -> PlannedRun:
+def _run(group: tuple[str, Named, WrittenSettings], seed: int) -> PlannedRun:
     name, asked, recipe = group
     seeded = recipe.but(seed=seed)
     return PlannedRun(f"{name}-s{seed}", name, seeded, (asked.word, *flags(asked.recipe, seeded)))
 
 
-def flags(before: Recipe, after: Recipe) -> list[str]:
-    """The flags of ``cutmix train`` that make ``after`` of ``before``; the seed is always said."""
+def flags(before: WrittenSettings, after: WrittenSettings) -> list[str]:
+    """The flags of the command that make ``after`` of ``before``; the seed is always said."""
     words = []
-    for f in fields(Recipe):
+    for f in fields(after):
         value, flag = getattr(after, f.name), f.name.replace("_", "-")
         if value == getattr(before, f.name) and f.name != "seed":
             continue
@@ -124,8 +125,8 @@ def flags(before: Recipe, after: Recipe) -> list[str]:
     return words
 
 
-def _refuse_the_same(groups: Sequence[tuple[str, Named, Recipe]]) -> None:
-    by_name: dict[str, Recipe] = {}
+def _refuse_the_same(groups: Sequence[tuple[str, Named, WrittenSettings]]) -> None:
+    by_name: dict[str, WrittenSettings] = {}
     by_recipe: dict[str, str] = {}
     for name, _, recipe in groups:
         if name in by_name:
@@ -189,7 +190,7 @@ def _split(text: str) -> list[str] | None:
     return None if depth or quote else [part.strip() for part in parts]
 
 
-def has_place(recipe: Recipe, path: str) -> bool:
+def has_place(recipe: WrittenSettings, path: str) -> bool:
     """Whether ``path`` names a setting of ``recipe``, or an argument of the constructor call that a setting is."""
     setting, *rest = path.split(".")
     if setting not in recipe.as_dict():
@@ -203,7 +204,7 @@ def has_place(recipe: Recipe, path: str) -> bool:
     return call is not None and _takes(setting, call, rest[-1])
 
 
-def varied(recipe: Recipe, path: str, value: str) -> Recipe:
+def varied(recipe: WrittenSettings, path: str, value: str) -> WrittenSettings:
     """``recipe`` with ``value`` in the place that ``path`` names; see :func:`has_place`.
 
     Raises:
@@ -229,7 +230,7 @@ def _replaced(setting: str, call: Call, path: Sequence[str], value: Any) -> Call
     return Call(call.name, call.args, {**call.kwargs, first: value})
 
 
-def _call_of(recipe: Recipe, setting: str) -> Call | None:
+def _call_of(recipe: WrittenSettings, setting: str) -> Call | None:
     """The constructor call that a setting is; None for one that is none, or is chosen to fit the data."""
     text = getattr(recipe, setting)
     return parse_call(text) if setting in CONSTRUCTORS and text != AUTO else None
@@ -272,7 +273,7 @@ def _argument(text: str) -> Any:
         return parse_call(text)
 
 
-def _no_place(recipe: Recipe, path: str) -> str:
+def _no_place(recipe: WrittenSettings, path: str) -> str:
     """Why ``path`` names nothing of ``recipe``, and what there is instead."""
     setting, *rest = path.split(".")
     known = list(recipe.as_dict())

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from cutmix.measures import of_result
+
 
 class Unseen:
     """Shows nothing."""
@@ -67,8 +69,9 @@ class Progress(Unseen):
 
     def ended(self, name: str, result: Mapping[str, Any]) -> None:
         self._close_run(name)
-        error = result["test_error_top1_last"]
-        self._say(f"done     {name}: top-1 error {error:.2f} % after the last epoch  ({self._count()}{self._left()})")
+        measure = of_result(result)
+        number = f"{measure.words} {result[measure.last]:.2f}{' %' * (measure.unit == '%')}"
+        self._say(f"done     {name}: {number} after the last epoch  ({self._count()}{self._left()})")
 
     def failed(self, name: str, error: str) -> None:
         self._close_run(name)

@@ -51,6 +51,12 @@ def make_task(text: str) -> Task:
     return task
 
 
+def make_schedule(text: str) -> Schedule:
+    """The learning-rate schedule that a constructor call describes."""
+    schedule: Schedule = construct(parse_call(text), names.schedules(), "schedule")
+    return schedule
+
+
 def load_backbone(source: str, model: str = "", seed: int = 0) -> Pretrained:
     """The classifier to start from, with the mean and std that it was trained with.
 
@@ -95,7 +101,7 @@ def build_transfer(recipe: TransferRecipe, progress: Progress | None = None) -> 
     from cutmix.training.streams import Purpose, seed_layers
 
     task = make_task(recipe.task)
-    schedule = construct(parse_call(recipe.schedule), names.schedules(), "schedule")
+    schedule = make_schedule(recipe.schedule)
     if not recipe.data:
         raise UsageError("say what to learn from: --data, e.g. voc:PATH")
     pretrained = load_backbone(recipe.backbone, recipe.backbone_model, recipe.seed)
@@ -119,6 +125,7 @@ def transfer(
     tensorboard: bool = False,
     display: Display | None = None,
     command: str = "",
+    runs_at_once: int = 1,
 ) -> dict[str, Any]:
     """Fine-tune by ``recipe`` in the folder ``runs/name``; returns the result, as ``result.json`` holds it.
 
@@ -152,6 +159,7 @@ def transfer(
         tensorboard=tensorboard,
         command=command,
         processes=accelerator.num_processes,
+        runs_at_once=runs_at_once,
         defaults=TransferRecipe().as_dict(),
     )
     with closing(run):

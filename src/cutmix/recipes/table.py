@@ -16,8 +16,8 @@ NONE = "none"
 """The table of what stands in no table."""
 HEADER = ("recipe", "table", "paper", "what it is")
 LEGEND = (
-    "paper: errors in % as published, top-1 / top-5 (the best epoch on the test set); * copied by the paper from "
-    "another one; - drawn, not printed. All of a recipe: cutmix list recipes --filter NAME --json"
+    "paper: errors in % as published, top-1 / top-5 (the best epoch on the test set), or others by name; * copied by "
+    "the paper from another one; - drawn, not printed. All of a recipe: cutmix list recipes --filter NAME --json"
 )
 NARROW = 40
 """Columns below which the last column gets lines of its own."""
@@ -55,7 +55,7 @@ class Row:
         }
         if not self.name:
             return {"name": None, "command": None, "about": self.about, "paper": paper, "settings": None}
-        function = names.recipes()[self.name]
+        function = {**names.recipes(), **names.transfers()}[self.name]
         return {
             "name": self.name,
             "command": command(function),
@@ -88,7 +88,7 @@ def recipe_rows(table: str = "", text: str = "") -> list[Row]:
 
 def _rows_of(module: Any) -> list[Row]:
     """A file's recipes and its claims without a recipe, in the order in which they are written."""
-    known = names.recipes_of(module)
+    known = {**names.recipes_of(module), **names.recipes_of(module, "TransferRecipe")}
     found = []
     for name, member in vars(module).items():
         if isinstance(member, Claim):
