@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cutmix.evaluation.box_accuracy import (
+    Overlaps,
     box_accuracy,
     iou,
     max_box_acc,
@@ -67,8 +68,14 @@ MAP = np.array(
 )
 
 
+def scored(drawn: np.ndarray, true_T4: np.ndarray, level: int) -> Overlaps:
+    """One map's."""
+    (scores,) = overlaps(regions(drawn[None]), drawn.shape, [true_T4], [level])
+    return scores
+
+
 def test_overlaps_by_hand():
-    scores = overlaps(regions(MAP), (4, 6), pixels(4, 1, 4, 2), level_of(0.15))
+    scores = scored(MAP, pixels(4, 1, 4, 2), level_of(0.15))
     assert scores.tight_box_4.tolist() == [0, 1, 3, 3]
     assert scores.tight == 0.0
     # Up to 99 the left region is the larger, and its box, one further, ends before the true one; then the right one is
@@ -79,20 +86,33 @@ def test_overlaps_by_hand():
     assert scores.any_L[:200].tolist() == [2 / 6] * 200
     # Either of several true boxes will do.
     both = np.concatenate([pixels(4, 1, 4, 2), pixels(0, 1, 2, 2)])
-    assert overlaps(regions(MAP), (4, 6), both, 38).tight == 1.0
-    assert overlaps(regions(MAP), (4, 6), both, 38).largest_L[0] == 6 / 12
+    assert scored(MAP, both, 38).tight == 1.0
+    assert scored(MAP, both, 38).largest_L[0] == 6 / 12
+
+
+def test_each_map_is_compared_with_its_own_boxes():
+    both = np.concatenate([pixels(4, 1, 4, 2), pixels(0, 1, 2, 2)])
+    maps = [MAP, MAP[:, ::-1], np.zeros_like(MAP)]
+    true = [pixels(0, 1, 2, 1), both, pixels(0, 0, 1, 0)]
+    levels = [38, 100, 0]
+    together = list(overlaps(regions(np.stack(maps)), (4, 6), true, levels))
+    assert [scores.tight for scores in together] == [3 / 6, 2 / 6, 1 / 2]
+    for scores, *alone in zip(together, maps, true, levels):
+        assert scores.tight_box_4.tolist() == scored(*alone).tight_box_4.tolist()
+        assert scores.largest_L.tolist() == scored(*alone).largest_L.tolist()
+        assert scores.any_L.tolist() == scored(*alone).any_L.tolist()
 
 
 def test_the_box_of_a_hole_may_fit_among_all_but_is_never_the_largest():
     ring = np.full((7, 9), 50, np.uint8)
     ring[3, 4] = 10
-    scores = overlaps(regions(ring), (7, 9), pixels(3, 2, 6, 5), 20)  # the hole's contour, 3x3, one further
+    scores = scored(ring, pixels(3, 2, 6, 5), 20)  # the hole's contour, 3x3, one further
     assert scores.any_L[20] == 1.0
     assert scores.largest_L[20] == 16 / 63
 
 
 def test_a_map_without_a_maximum_is_wsolevaluations_pixel_in_the_corner():
-    scores = overlaps(regions(np.zeros((4, 6), np.uint8)), (4, 6), pixels(0, 0, 1, 2), 0)
+    scores = scored(np.zeros((4, 6), np.uint8), pixels(0, 0, 1, 2), 0)
     assert scores.largest_L.tolist() == scores.any_L.tolist() == [1 / 6] * LEVELS
     assert scores.tight == 1 / 6
 
@@ -127,7 +147,7 @@ def test_the_whole_of_it_on_wsolevaluations_definition(seed):
     coarse = torch.randn(1, 6, 6, generator=torch.Generator().manual_seed(seed))
     drawn = grey_levels(upsample_cams(coarse, (22, 30)).numpy())[0]
     true = np.array([[3, 5, 17, 16], [10, 0, 25, 9]])
-    scores = overlaps(regions(drawn), drawn.shape, true, 38)
+    scores = scored(drawn, true, 38)
     height, width = drawn.shape
     for threshold in np.arange(0, 1, 0.001)[:: 37 + seed]:
         level = int(threshold * drawn.max())

@@ -13,6 +13,7 @@ from torch import nn
 from cutmix.data import ArraySplit, Data
 from cutmix.data.boxes import Annotation, collect
 from cutmix.errors import UsageError
+from cutmix.evaluation import localization
 from cutmix.evaluation.localization import Localization
 from cutmix.evaluation.question import evaluate
 from cutmix.evaluation.values import Missing, Note
@@ -114,6 +115,13 @@ def test_images_without_a_box_are_left_out_and_counted():
 def test_no_answer_depends_on_the_batch():
     plain = {name: value.as_json() for name, value in answers(batch_size=4).items()}
     assert plain == {name: value.as_json() for name, value in answers(batch_size=1).items()}
+
+
+@pytest.mark.parametrize("pixels", [1, 2 * SIDE**2, 3 * SIDE**2])
+def test_no_answer_depends_on_how_many_maps_are_looked_at_together(pixels, monkeypatch):
+    plain = {name: value.as_json() for name, value in answers(batch_size=4).items()}
+    monkeypatch.setattr(localization, "AT_ONCE", pixels)
+    assert plain == {name: value.as_json() for name, value in answers(batch_size=4).items()}
 
 
 def test_a_limit_takes_the_boxes_of_its_images():

@@ -10,6 +10,7 @@ Shapes: N images, L = 255 levels at which a map is cut, P and T boxes of one ima
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,15 +24,20 @@ V2_OVERLAPS = (0.3, 0.5, 0.7)
 
 def iou(boxes_P4: NDArray, others_T4: NDArray) -> NDArray[np.float64]:
     """Intersection over union of each box with each other one, (P, T); 0 where neither has an area."""
-    one_P14, other_1T4 = np.asarray(boxes_P4, np.float64)[:, None], np.asarray(others_T4, np.float64)[None]
-    sides_PT2 = np.minimum(one_P14[..., 2:], other_1T4[..., 2:]) - np.maximum(one_P14[..., :2], other_1T4[..., :2])
-    both_PT = np.clip(sides_PT2, 0, None).prod(-1)
-    union_PT = _areas(one_P14) + _areas(other_1T4) - both_PT
-    return np.divide(both_PT, union_PT, out=np.zeros_like(both_PT), where=union_PT > 0)
+    return _iou(np.asarray(boxes_P4, np.float64)[:, None], np.asarray(others_T4, np.float64)[None])
+
+
+def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each pair that broadcasting makes."""
+    wide = np.minimum(one[..., 2], other[..., 2]) - np.maximum(one[..., 0], other[..., 0])
+    high = np.minimum(one[..., 3], other[..., 3]) - np.maximum(one[..., 1], other[..., 1])
+    both = np.maximum(wide, 0) * np.maximum(high, 0)
+    union = _areas(one) + _areas(other) - both
+    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def one_further(boxes: NDArray[np.int32], height: int, width: int) -> NDArray[np.int32]:
@@ -57,22 +63,35 @@ class Overlaps:
     tight: float
 
 
-def overlaps(found: Regions, size: tuple[int, int], true_T4: NDArray, level: int) -> Overlaps:
-    """Compare the boxes of a map's regions with the true ones (at least one).
+def overlaps(
+    found: Regions, size: tuple[int, int], true_boxes: Sequence[NDArray], levels: Sequence[int]
+) -> Iterator[Overlaps]:
+    """Compare the boxes of each map's regions with its true ones, (T, 4) each (at least one).
 
     Args:
-        size: (height, width) of the map.
-        level: at which the tight box is taken.
+        size: (height, width) of the maps.
+        levels: at which each map's tight box is taken.
     """
-    something_1L = found.alive_RL.any(0, keepdims=True)
-    tight_L4 = found.largest()
-    largest_L4 = np.where(something_1L.T, one_further(tight_L4, *size), tight_L4)
-    largest_L = iou(largest_L4, true_T4).max(1)
-    any_L = largest_L.copy()  # where there is nothing, wsolevaluation's single pixel in the corner
-    for boxes_RL4, there_RL in ((found.boxes_RL4, found.alive_RL), (found.holes_RL4, found.holed_RL)):
-        region, at = np.nonzero(there_RL)
-        np.maximum.at(any_L, at, iou(one_further(boxes_RL4[region, at], *size), true_T4).max(1))
-    return Overlaps(largest_L, any_L, tight_L4[level], float(iou(tight_L4[level : level + 1], true_T4).max()))
+    true_BT4 = np.zeros((found.maps, max(map(len, true_boxes)), 4))  # boxes that are not there share nothing
+    for true_T4, of_map in zip(true_BT4, true_boxes):
+        true_T4[: len(of_map)] = of_map
+
+    def best(boxes_S4: NDArray[np.int32], cuts_S: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _iou(boxes_S4[:, None].astype(np.float64), true_BT4[cuts_S // LEVELS]).max(1)
+
+    cuts = np.arange(found.maps * LEVELS)
+    tight_BL4 = found.largest()
+    largest_C4 = tight_BL4.reshape(-1, 4).copy()
+    something_S = found.cuts_S
+    largest_C4[something_S] = one_further(largest_C4[something_S], *size)
+    largest_C = best(largest_C4, cuts)
+    any_C = largest_C.copy()  # where there is nothing, wsolevaluation's single pixel in the corner
+    for boxes_S4, cuts_S in ((found.boxes_S4, found.cuts_S), (found.hole_boxes_Q4, found.hole_cuts_Q)):
+        np.maximum.at(any_C, cuts_S, best(one_further(boxes_S4, *size), cuts_S))
+    for largest_L, any_L, tight_L4, true_T4, level in zip(
+        largest_C.reshape(-1, LEVELS), any_C.reshape(-1, LEVELS), tight_BL4, true_boxes, levels
+    ):
+        yield Overlaps(largest_L, any_L, tight_L4[level], float(iou(tight_L4[level : level + 1], true_T4).max()))
 
 
 def box_accuracy(overlaps_NL: NDArray, at: float) -> NDArray[np.float64]:

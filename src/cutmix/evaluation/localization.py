@@ -36,6 +36,8 @@ from cutmix.evaluation.values import Curve, Missing, Note, Number, Picture, Valu
 
 CLASSES = ("true", "predicted")
 EXAMPLES = 16
+AT_ONCE = 2**17
+"""Pixels of the maps whose regions are found together: enough to be fast, few enough for the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +176,15 @@ class Localization(Question):
 
     def scores(self, maps_BHW: Tensor, true_boxes: list[NDArray]) -> Iterator[Overlaps]:
         """Compare the boxes of each map with the image's true ones."""
-        heights = maps_BHW.cpu().numpy()
-        greys = grey_levels(heights)
-        for grey_HW, heights_HW, true_T4 in zip(greys, heights, true_boxes):
-            found = regions(grey_HW, heights_HW)
-            yield overlaps(found, grey_HW.shape, true_T4, level_of(self.threshold, int(grey_HW.max())))
+        heights_BHW = maps_BHW.cpu().numpy()
+        greys_BHW = grey_levels(heights_BHW)
+        levels = [level_of(self.threshold, int(grey_HW.max())) for grey_HW in greys_BHW]
+        _, height, width = greys_BHW.shape
+        several = max(1, AT_ONCE // (height * width))
+        for start in range(0, len(levels), several):
+            part = slice(start, start + several)
+            found = regions(greys_BHW[part], heights_BHW[part])
+            yield from overlaps(found, (height, width), true_boxes[part], levels[part])
 
     def numbers(self, subject: Subject, found: Found) -> Iterator[tuple[str, Value]]:
         """The numbers, each followed by that of the whole view."""

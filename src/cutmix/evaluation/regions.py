@@ -1,18 +1,19 @@
-"""Regions of a map above every threshold at once: the box around each, and which of them is the largest.
+"""Regions of maps above every threshold at once: the box around each, and which of them is the largest.
 
 A map is cut at grey levels 0 to 254: above a level lie the pixels that are greater. Pixels that touch, corners
 included, are one region. Finding the regions of each level anew would cost 255 labellings an image; here they are found
 once. Every pixel climbs to a peak, which gives each peak a basin; at any level a region is what is left of some basins,
-joined where their borders are high enough. Joining them from the highest border down gives all regions of all levels.
+joined where their borders are high enough. Basins are put into an order in which those of a region are neighbours at
+every level, so that all regions of all levels are runs of one table.
 
 A box is (left, top, right, bottom): the edges of its pixels, so that one pixel at the origin is (0, 0, 1, 1).
 
-Shapes: B maps of H x W pixels, L = 255 levels, R peaks of a map.
+Shapes: B maps of H x W pixels, L = 255 levels, S regions and Q holes of all maps at all levels, M pixels of the mosaic
+that the maps are laid into, R peaks in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,30 +28,40 @@ GREATEST = 2**30  # what a side or a place that is not there is smaller than
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The regions of one map at every level.
+    """The regions of maps at every level.
 
-    ``boxes_RL4`` int32 has a region's box wherever ``alive_RL`` is true, and no meaning elsewhere. ``contour_RL`` is
-    twice the area within the contour that runs through the centres of a region's outermost pixels, as OpenCV's
-    ``contourArea`` measures it: 0 for a line, and including what the region encloses. ``first_RL`` is its first pixel,
-    row by row. ``holes_RL4`` and ``holed_RL`` are the boxes of the contours around holes (the region's pixels that
-    border on what it encloses), and where there are such.
+    ``cuts_S`` says of which map and above which level a region is: the map's number * 255 + the level. ``boxes_S4`` is
+    its box, ``first_S`` its first pixel, row by row. ``contour_S`` is twice the area within the contour that runs
+    through the centres of its outermost pixels, as OpenCV's ``contourArea`` measures it: 0 for a line, and including
+    what the region encloses wherever that may decide which is the largest. ``hole_cuts_Q`` and ``hole_boxes_Q4`` are
+    the cuts and boxes of the contours around holes (the region's pixels that border on what it encloses).
     """
 
-    boxes_RL4: NDArray[np.int32]
-    alive_RL: NDArray[np.bool_]
-    first_RL: NDArray[np.int32]
-    contour_RL: NDArray[np.int32]
-    holes_RL4: NDArray[np.int32]
-    holed_RL: NDArray[np.bool_]
+    maps: int
+    cuts_S: NDArray[np.int64]
+    boxes_S4: NDArray[np.int32]
+    first_S: NDArray[np.int32]
+    contour_S: NDArray[np.int64]
+    hole_cuts_Q: NDArray[np.int64]
+    hole_boxes_Q4: NDArray[np.int32]
 
     def largest(self) -> NDArray[np.int32]:
-        """The box of each level's region of the largest contour, (L, 4); (0, 0, 1, 1) where nothing lies above.
+        """The box of each level's region of the largest contour, (B, L, 4); (0, 0, 1, 1) where nothing lies above.
 
         Of equal ones the region whose first pixel comes last, which is the one that OpenCV lists first.
         """
-        order = np.where(self.alive_RL, self.contour_RL.astype(np.int64) * GREATEST + self.first_RL, -1)
-        boxes_L4 = self.boxes_RL4[order.argmax(0), np.arange(LEVELS)]
-        return np.where(self.alive_RL.any(0, keepdims=True).T, boxes_L4, np.array([0, 0, 1, 1], np.int32))
+        order_S = self.contour_S * GREATEST + self.first_S
+        largest = np.flatnonzero(order_S == _greatest(order_S, self.cuts_S, self.maps)[self.cuts_S])
+        boxes = np.tile(np.array([0, 0, 1, 1], np.int32), (self.maps * LEVELS, 1))
+        boxes[self.cuts_S[largest]] = self.boxes_S4[largest]
+        return boxes.reshape(self.maps, LEVELS, 4)
+
+
+def _greatest(values_S: NDArray[np.int64], cuts_S: NDArray[np.int64], maps: int) -> NDArray[np.int64]:
+    """The greatest value of each cut, -1 where it has none."""
+    greatest = np.full(maps * LEVELS, -1, np.int64)
+    np.maximum.at(greatest, cuts_S, values_S)
+    return greatest
 
 
 def grey_levels(maps_BHW: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -71,186 +82,202 @@ def level_of(threshold: float, greatest: int = 255) -> int:
     return int(threshold * greatest)
 
 
-def regions(grey_HW: NDArray[np.uint8], heights_HW: NDArray[np.floating] | None = None) -> Regions:
-    """The regions of one map of grey values, above each of the levels 0 to 254.
+def regions(greys_BHW: NDArray[np.uint8], heights_BHW: NDArray[np.floating] | None = None) -> Regions:
+    """The regions of maps of grey values, above each of the levels 0 to 254.
 
     Args:
-        heights_HW: the map before it was rounded down to grey values. The result does not depend on it, but smooth
-            heights have fewer peaks than their grey values have plateaus, which is faster.
+        heights_BHW: the maps before they were rounded down to grey values, none negative. The result does not depend
+            on them, but smooth heights have fewer peaks than their grey values have plateaus, which is faster.
     """
-    heights_HW = np.asarray(grey_HW if heights_HW is None else heights_HW, np.float32)
-    touching = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
-    basins_HW, count = _basins(heights_HW, touching)
-    corners_CRL = _corners(basins_HW, grey_HW, count)
-    contour_RL = _contours(basins_HW, grey_HW, count)
-    alive_RL = corners_CRL[0] < GREATEST
-    for gone, into, level in _joins(basins_HW, grey_HW, count, touching):
-        below = slice(0, level)
-        np.minimum(corners_CRL[:, into, below], corners_CRL[:, gone, below], out=corners_CRL[:, into, below])
-        contour_RL[into, below] += contour_RL[gone, below]
-        alive_RL[gone, below] = False
-    boxes_RL4 = _boxes(corners_CRL, grey_HW.shape[1])
-    found = Regions(boxes_RL4, alive_RL, corners_CRL[0], contour_RL, *_holes(grey_HW, heights_HW))
-    _fill(grey_HW, found)
+    maps, height, width = greys_BHW.shape
+    heights_BHW = np.asarray(greys_BHW if heights_BHW is None else heights_BHW, np.float32)
+    heights_BHW = np.ascontiguousarray(np.abs(heights_BHW)).view(np.int32)  # without signs, bits have floats' order
+    row = width + 1
+    touching, sides = (1, row - 1, row, row + 1), (1, row)
+    grey_M, dark_M = _mosaic(greys_BHW, 0), _mosaic(255 - greys_BHW, 255)
+
+    basins_M, joined_R = _basins(_mosaic(heights_BHW, -1), grey_M, touching)
+    runs_S, levels_S, corners_CS = _runs(basins_M, joined_R, grey_M, row)
+    contour_S = np.add.reduceat(_contours(basins_M, grey_M, row, len(joined_R)), runs_S)
+    maps_S, first_S, boxes_S4 = _boxes(corners_CS, height, row)
+
+    # A hole is a region of what does not lie above a level, joined by sides only, that does not reach the border. Of
+    # the map turned upside down, above level 254 - L; what is around the maps is the outside, and begins at pixel 0.
+    _, levels_Q, corners_CQ = _runs(*_basins(_mosaic(-heights_BHW, 1), dark_M, sides), dark_M, row)
+    inside_Q = corners_CQ[0] > 0
+    maps_Q, _, boxes_Q4 = _boxes(corners_CQ[:, inside_Q], height, row)
+    boxes_Q4 += np.array([-1, -1, 1, 1], np.int32)  # to the region's pixels around it
+    cuts_Q = maps_Q * LEVELS + (LEVELS - 1 - levels_Q[inside_Q])
+
+    found = Regions(maps, maps_S * LEVELS + levels_S, boxes_S4, first_S, contour_S, cuts_Q, boxes_Q4)
+    _fill(greys_BHW, found)
     return found
 
 
-def _basins(heights_HW: NDArray[np.float32], touching: Iterable[tuple[int, int]]) -> tuple[NDArray[np.int32], int]:
-    """For each pixel the number of the peak that it climbs to, always on to its highest neighbour; how many there are.
+def _mosaic(values_BHW: NDArray, around: int) -> NDArray:
+    """The maps one below the other, as one row of pixels.
 
-    Of equally high ones it goes to the later one, so that nobody walks in circles.
+    Left is a pixel before, above is a row before: a row more at the top, below each map, and a column at the right, all
+    of the value ``around``, keep maps and borders apart.
     """
-    height, width = heights_HW.shape
-    padded = np.full((height + 2, width + 2), -np.inf, np.float32)
-    padded[1:-1, 1:-1] = heights_HW
-    here = np.arange(padded.size, dtype=np.int32).reshape(padded.shape)[1:-1, 1:-1]
-    steps = sorted([*touching, (0, 0)])  # from the earliest pixel to the latest
-    best_HW = np.full((height, width), -np.inf, np.float32)
-    step_HW = np.zeros((height, width), np.int32)
-    for down, right in steps:
-        there = padded[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-        np.copyto(step_HW, down * (width + 2) + right, where=there >= best_HW)
-        np.maximum(best_HW, there, out=best_HW)
-    above = np.arange(padded.size, dtype=np.int32)
-    above.reshape(padded.shape)[1:-1, 1:-1] = here + step_HW
-    while not np.array_equal(further := above[above], above):
-        above = further
-    peaks = np.flatnonzero(np.bincount(above.reshape(padded.shape)[1:-1, 1:-1].ravel()))
-    numbers = np.empty(padded.size, np.int32)
-    numbers[peaks] = np.arange(len(peaks), dtype=np.int32)
-    return numbers[above].reshape(padded.shape)[1:-1, 1:-1], len(peaks)
+    maps, height, width = values_BHW.shape
+    mosaic = np.full((maps * (height + 1) + 1, width + 1), around, values_BHW.dtype)
+    mosaic[1:].reshape(maps, height + 1, width + 1)[:, :-1, :-1] = values_BHW
+    return mosaic.ravel()
 
 
-def _joins(
-    basins_HW: NDArray[np.int32], grey_HW: NDArray[np.uint8], count: int, touching: Iterable[tuple[int, int]]
-) -> list[tuple[int, int, int]]:
-    """(gone, into, level), from the highest down: below ``level`` the region of peak ``gone`` is one with ``into``'s.
+def _basins(
+    heights_M: NDArray[np.int32], grey_M: NDArray[np.uint8], steps: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each pixel the number of its basin; for each basin the level below which it is one with that before it.
 
-    Of two peaks the one of the greater number stays.
+    A pixel climbs always on to its highest neighbour, of equally high ones to the later one, so that none walks in
+    circles. What is around the maps is one basin.
     """
+    places_M = np.arange(len(heights_M))
+    keys_M = heights_M.astype(np.int64) << 32 | places_M
+    highest_M = keys_M.copy()
+    for step in steps:
+        np.maximum(highest_M[step:], keys_M[:-step], out=highest_M[step:])
+        np.maximum(highest_M[:-step], keys_M[step:], out=highest_M[:-step])
+    above_M = highest_M & (2**32 - 1)
+    above_M[heights_M == heights_M[0]] = len(heights_M) - 1
+    while not np.array_equal(further_M := above_M[above_M], above_M):
+        above_M = further_M
+    peaks_R = np.flatnonzero(above_M == places_M)
+    numbers_M = np.empty_like(places_M)
+    numbers_M[peaks_R] = np.arange(len(peaks_R))
+    one, other, levels = _borders(above_M, grey_M, steps)
+    order_R, joined_R = _order(numbers_M[one].tolist(), numbers_M[other].tolist(), levels.tolist(), len(peaks_R))
+    numbers_M[peaks_R[order_R]] = np.arange(len(peaks_R))
+    return numbers_M[above_M], joined_R
+
+
+def _borders(
+    peaks_M: NDArray[np.int64], grey_M: NDArray[np.uint8], steps: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The peaks of each two basins that touch, and the level below which they do; from the highest down."""
     codes = []
-    for down, right in touching:
-        if (down, right) < (0, 0):
-            continue  # each border once
-        one, other = _pair(basins_HW, down, right)
-        where = one != other
-        first, second = one[where].astype(np.int64), other[where].astype(np.int64)
-        depth = 255 - np.minimum(*_pair(grey_HW, down, right))[where]
-        codes.append((np.minimum(first, second) * count + np.maximum(first, second)) * 256 + depth)
-    border, depth = np.divmod(np.unique(np.concatenate(codes)), 256)
-    highest = np.flatnonzero(np.diff(border, prepend=-1))  # of each two basins
-    highest = highest[np.argsort(depth[highest], kind="stable")]
-    into = list(range(count))
-    joins = []
-    for pair, below in zip(border[highest].tolist(), (255 - depth[highest]).tolist()):
-        gone, kept = sorted((_top(into, pair // count), _top(into, pair % count)))
-        if gone != kept:
-            into[gone] = kept
-            joins.append((gone, kept, below))
-    return joins
+    for step in steps:
+        at = np.flatnonzero(peaks_M[step:] != peaks_M[:-step])
+        one, other = peaks_M[at], peaks_M[at + step]
+        depth = 255 - np.minimum(grey_M[at], grey_M[at + step])
+        codes.append((np.minimum(one, other) * len(peaks_M) + np.maximum(one, other)) << 8 | depth)
+    sorted_codes = np.sort(np.concatenate(codes))
+    borders, depths = sorted_codes >> 8, sorted_codes & 255
+    highest = np.flatnonzero(np.diff(borders, prepend=-1))  # of each two
+    highest = highest[depths[highest] < 255]  # what touches at grey level 0 does so above no level
+    highest = highest[np.argsort(depths[highest])]
+    return *np.divmod(borders[highest], len(peaks_M)), 255 - depths[highest]
 
 
-def _top(into: list[int], peak: int) -> int:
-    while into[peak] != peak:
-        into[peak] = into[into[peak]]
-        peak = into[peak]
-    return peak
+def _order(ones: list[int], others: list[int], levels: list[int], count: int) -> tuple[list[int], NDArray[np.int64]]:
+    """The basins, those of a region next to each other at each level, and below which each is one with that before."""
+    joined = np.zeros(count, np.int64)
+    top = list(range(count))
+    members = [[basin] for basin in top]
+    for one, other, level in zip(ones, others, levels):
+        kept, gone = _top(top, one), _top(top, other)
+        if kept == gone:
+            continue
+        if len(members[kept]) < len(members[gone]):
+            kept, gone = gone, kept
+        top[gone] = kept
+        joined[gone] = level
+        members[kept] += members[gone]
+        members[gone] = []
+    order = [basin for together in members for basin in together]
+    return order, joined[order]
 
 
-def _pair(values_HW: NDArray, down: int, right: int) -> tuple[NDArray, NDArray]:
-    """Every pixel that has a neighbour ``down`` rows and ``right`` columns away (``down`` at least 0), and those."""
-    height, width = values_HW.shape
-    left, end = max(0, -right), width - max(0, right)
-    return values_HW[: height - down, left:end], values_HW[down:, left + right : end + right]
+def _top(top: list[int], basin: int) -> int:
+    while top[basin] != basin:
+        top[basin] = top[top[basin]]
+        basin = top[basin]
+    return basin
 
 
-def _corners(basins_HW: NDArray[np.int32], grey_HW: NDArray[np.uint8], count: int) -> NDArray[np.int32]:
-    """Of each basin above each level: its first pixel, least column, negative greatest column and row; (4, R, L)."""
-    height, width = grey_HW.shape
-    keys = (basins_HW * np.int32(256) + grey_HW).ravel()
-    rows, columns = np.divmod(np.arange(height * width, dtype=np.int32), np.int32(width))
-    least = np.full((4, count * 256), GREATEST, np.int32)
-    for corner, values in zip(least, (np.arange(height * width, dtype=np.int32), columns, -columns, -rows)):
-        np.minimum.at(corner, keys, values)
-    of_values = least.reshape(4, count, 256)
-    above = np.minimum.accumulate(of_values[..., :0:-1], axis=2)[..., ::-1]  # of the values greater than each level
-    return np.ascontiguousarray(above)
+def _runs(
+    basins_M: NDArray[np.int64], joined_R: NDArray[np.int64], grey_M: NDArray[np.uint8], row: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """Where in a table of (grey value, basin) regions begin, the level each lies above, and its corners (4, S).
+
+    Corners are the first pixel, the least column, and the negative greatest column and row.
+    """
+    count = len(joined_R)
+    keys_M = grey_M * np.int64(count) + basins_M
+    places_M = np.arange(len(grey_M), dtype=np.int32)
+    rows_M, columns_M = np.divmod(places_M, np.int32(row))
+    table = np.full((4, LEVELS + 1, count), GREATEST, np.int32)
+    for corner, values_M in zip(table, (places_M, columns_M, -columns_M, -rows_M)):
+        np.minimum.at(corner.reshape(-1), keys_M, values_M)
+    _accumulate(np.minimum, table)
+    # Basins with nothing above a level are no runs of their own; within another's they change nothing.
+    begins = (table[0] < GREATEST) & (joined_R < np.arange(LEVELS + 1)[:, None])
+    begins[0] = False
+    runs_S = np.flatnonzero(begins)
+    return runs_S, runs_S // count - 1, np.minimum.reduceat(table.reshape(4, -1), runs_S, axis=1)
 
 
-def _boxes(corners_CRL: NDArray[np.int32], width: int) -> NDArray[np.int32]:
-    """Boxes (R, L, 4) from what :func:`_corners` gives."""
-    first, left, right, bottom = corners_CRL
-    return np.stack([left, first // np.int32(width), 1 - right, 1 - bottom], axis=-1)
+def _accumulate(ufunc: np.ufunc, table: NDArray) -> None:
+    """Of each grey value (second last axis): with all greater ones, in place."""
+    for value in range(LEVELS - 1, 0, -1):
+        ufunc(table[..., value, :], table[..., value + 1, :], out=table[..., value, :])
 
 
-def _contours(basins_HW: NDArray[np.int32], grey_HW: NDArray[np.uint8], count: int) -> NDArray[np.int32]:
+def _boxes(
+    corners_CS: NDArray[np.int32], height: int, row: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """The map of each region, its first pixel there, and its box there (S, 4), from corners in the mosaic."""
+    first, left, right, bottom = corners_CS
+    top, column = np.divmod(first, np.int32(row))
+    maps_S, top = np.divmod(top - 1, np.int32(height + 1))
+    bottom = -bottom - maps_S * np.int32(height + 1)
+    return maps_S.astype(np.int64), top * np.int32(row - 1) + column, np.stack([left, top, 1 - right, bottom], axis=-1)
+
+
+def _contours(basins_M: NDArray[np.int64], grey_M: NDArray[np.uint8], row: int, count: int) -> NDArray[np.int64]:
     """Of each basin above each level: twice the area within contours through pixel centres, without what is enclosed.
 
     Of a square of 2x2 pixels the contour takes in all where four lie above, half where three do: so each square counts
     once at its least and once at its second least value. Three of a square touch: they are of one region, the one of
     the square's greatest pixel.
     """
-    (one, two), (three, four) = _pair(grey_HW[:-1], 0, 1), _pair(grey_HW[1:], 0, 1)
+    squares = [slice(start, len(grey_M) - row - 1 + start) for start in (0, 1, row, row + 1)]
+    one, two, three, four = (grey_M[square] for square in squares)
     low, lower = np.minimum(one, two), np.minimum(three, four)
     high, higher = np.maximum(one, two), np.maximum(three, four)
     least, greatest = np.minimum(low, lower), np.maximum(high, higher)
     second = np.minimum(np.maximum(low, lower), np.minimum(high, higher))
-    owner = basins_HW[1:, 1:].copy()
-    for value, owners in ((three, basins_HW[1:, :-1]), (two, basins_HW[:-1, 1:]), (one, basins_HW[:-1, :-1])):
-        np.copyto(owner, owners, where=value == greatest)
-    keys = np.concatenate([(owner * np.int32(256) + value).ravel() for value in (least, second)])
-    of_values = np.bincount(keys, minlength=count * 256).reshape(count, 256)
-    return np.cumsum(of_values[:, :0:-1], axis=1, dtype=np.int32)[:, ::-1].copy()
+    owner = basins_M[squares[3]].copy()
+    for value, square in zip((one, two, three), squares):
+        np.copyto(owner, basins_M[square], where=value == greatest)
+    keys = np.concatenate([owner + value * np.int64(count) for value in (least, second)])
+    table = np.bincount(keys, minlength=(LEVELS + 1) * count)
+    _accumulate(np.add, table.reshape(LEVELS + 1, count))
+    return table
 
 
-def _holes(grey_HW: NDArray[np.uint8], heights_HW: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """The boxes of the contours around holes (R, L, 4), and where there are such.
+def _fill(greys_BHW: NDArray[np.uint8], found: Regions) -> None:
+    """Add what regions enclose to their contours, in the cuts where that may decide which is the largest.
 
-    A hole is a region of what does not lie above a level, joined by sides only, that does not reach the border: the
-    regions of the map turned upside down, with a rim around it that is the outside.
+    It cannot where only one region can reach the largest contour so far, with all holes and within its box.
     """
-    height, width = grey_HW.shape
-    depths = np.full((height + 2, width + 2), np.inf, np.float32)
-    depths[1:-1, 1:-1] = -heights_HW
-    dark = np.full((height + 2, width + 2), 255, np.uint8)
-    dark[1:-1, 1:-1] = 255 - grey_HW
-    sides = ((-1, 0), (0, -1), (0, 1), (1, 0))
-    basins, count = _basins(depths, sides)
-    corners_CRL = _corners(basins, dark, count)
-    alive_RL = corners_CRL[0] < GREATEST
-    for gone, into, level in _joins(basins, dark, count, sides):
-        below = slice(0, level)
-        np.minimum(corners_CRL[:, into, below], corners_CRL[:, gone, below], out=corners_CRL[:, into, below])
-        alive_RL[gone, below] = False
-    alive_RL[-1] = False  # the rim's corner is the last pixel, so its peak has the greatest number, and always stays
-    # Dark above level 254 - L is what does not lie above L. Boxes grow by a pixel to the contour, and leave the rim.
-    boxes_RL4 = _boxes(corners_CRL, width + 2)[:, ::-1] + np.array([-2, -2, 0, 0], np.int32)
-    return boxes_RL4, alive_RL[:, ::-1]
-
-
-def _fill(grey_HW: NDArray[np.uint8], found: Regions) -> None:
-    """Add what regions enclose to their contours, at the levels where that may decide which is the largest.
-
-    It cannot where no other region's box is large enough, or none of those that are has the box of a hole in it.
-    """
-    sides_RL2 = found.boxes_RL4[..., 2:] - found.boxes_RL4[..., :2] - 1
-    most_RL = np.where(found.alive_RL, 2 * sides_RL2.prod(-1, dtype=np.int64), -1)
-    ahead_L = np.where(found.alive_RL, found.contour_RL, -1).max(0)
-    rivals_RL = most_RL >= ahead_L
-    for level in np.flatnonzero(found.holed_RL.any(0) & (rivals_RL.sum(0) > 1)):
-        rivals_R = np.flatnonzero(rivals_RL[:, level] & found.alive_RL[:, level])
-        boxes_R14 = found.boxes_RL4[rivals_R, level][:, None]
-        holes_1P4 = found.holes_RL4[found.holed_RL[:, level], level][None]
-        within_RP2 = (holes_1P4[..., :2] >= boxes_R14[..., :2]) & (holes_1P4[..., 2:] <= boxes_R14[..., 2:])
-        rings_R = rivals_R[within_RP2.all(2).any(1)]
-        leaders_R = rivals_R[found.contour_RL[rivals_R, level] == ahead_L[level]]
-        if len(rings_R) == 0 or (len(leaders_R) == 1 and np.array_equal(rings_R, leaders_R)):
-            continue
-        alive = np.flatnonzero(found.alive_RL[:, level])
-        alive = alive[np.argsort(found.first_RL[alive, level])]
-        labels_HW, contours = _filled_contours(grey_HW > level)
-        labels, earliest = np.unique(labels_HW.flat[found.first_RL[alive, level]], return_index=True)
-        found.contour_RL[alive[earliest], level] = contours[labels]  # of what encloses others, not of these
+    within_S, holes_Q = (
+        2 * (boxes[:, 2] - boxes[:, 0] - 1).astype(np.int64) * (boxes[:, 3] - boxes[:, 1] - 1)
+        for boxes in (found.boxes_S4, found.hole_boxes_Q4)
+    )
+    holes = np.bincount(found.hole_cuts_Q, holes_Q, minlength=found.maps * LEVELS)
+    most_S = np.minimum(within_S, found.contour_S + holes[found.cuts_S])
+    rivals_S = most_S >= _greatest(found.contour_S, found.cuts_S, found.maps)[found.cuts_S]
+    rivals = np.bincount(found.cuts_S[rivals_S], minlength=found.maps * LEVELS)
+    for cut in np.flatnonzero((holes > 0) & (rivals > 1)):
+        alive = np.flatnonzero(found.cuts_S == cut)
+        alive = alive[np.argsort(found.first_S[alive])]
+        number, level = divmod(cut, LEVELS)
+        labels_HW, contours = _filled_contours(greys_BHW[number] > level)
+        labels, earliest = np.unique(labels_HW.flat[found.first_S[alive]], return_index=True)
+        found.contour_S[alive[earliest]] = contours[labels]  # of what encloses others, not of these
 
 
 def _filled_contours(above_HW: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -259,8 +286,7 @@ def _filled_contours(above_HW: NDArray[np.bool_]) -> tuple[NDArray[np.int32], ND
 
     outside = label(np.pad(~above_HW, 1, constant_values=True))[0]
     labels_HW = label(outside[1:-1, 1:-1] != outside[0, 0], np.ones((3, 3)))[0]
-    (one, two), (three, four) = _pair(labels_HW[:-1], 0, 1), _pair(labels_HW[1:], 0, 1)
-    squares = np.stack([one, two, three, four])
+    squares = np.stack([labels_HW[:-1, :-1], labels_HW[:-1, 1:], labels_HW[1:, :-1], labels_HW[1:, 1:]])
     halves = np.maximum((squares > 0).sum(0) - 2, 0)
     contours = np.bincount(squares.max(0).ravel(), halves.ravel(), minlength=labels_HW.max() + 1)
     return labels_HW, contours.astype(np.int64)
