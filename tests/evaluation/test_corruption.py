@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cutmix.errors import UsageError
 from cutmix.evaluation import corrupted_images
@@ -165,6 +166,18 @@ def test_small_images_are_named(colours, plain):
     ((_, value),) = ask(Corruption(), colours(plain((9, 0, 0), size=28), [0]))
     assert isinstance(value, Missing)
     assert "at least 32 pixels a side; these have 28" in value.reason
+
+
+def test_logits_that_are_not_finite_are_no_answer(made_up, reds, monkeypatch):
+    subject = reds()
+    forward = subject.model.forward
+    # Fog of severity 5 makes the darkest image's green 100: nothing finite is said of it.
+    monkeypatch.setattr(
+        subject.model, "forward", lambda images: forward(images).masked_fill(forward(images)[:, 1:2] > 7, torch.nan)
+    )
+    found = dict(ask(Corruption(extra=False), subject))
+    assert "not finite for 4 of 4 images" in found["corruption"].reason
+    assert "corruption/fog" not in found
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from cutmix.evaluation.corrupted_images import (
     import_library,
 )
 from cutmix.evaluation.question import Question
-from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.evaluation.values import Cell, Curve, Missing, Note, Number, Table, Value
 
 PUBLISHED = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C", "imagenet": "ImageNet-C"}
@@ -178,10 +178,10 @@ class Corruption(Question):
         return (*CORRUPTIONS, *EXTRA) if self.extra else CORRUPTIONS
 
     def _source(self, subject: Subject) -> Source:
-        size, split = subject.data.image_size, subject.split
+        data, size, split = subject.data, subject.data.image_size, subject.split
         folder = Path(self.folder).expanduser() if self.folder else _published_folder(subject)
         if folder is not None:
-            return folder_source(folder, subject.data.test, size, subject.data.classes)
+            return folder_source(folder, data.test, size, data.classes, data.squared)
         if size < SMALLEST:
             raise UsageError(f"corruptions need images of at least {SMALLEST} pixels a side; these have {size}")
         import_library()
@@ -189,7 +189,7 @@ class Corruption(Question):
         def seeds(corruption: str, severity: int) -> NDArray[np.int64]:
             return subject.rng(self.name, corruption, severity).integers(2**32, size=len(split))
 
-        return Generated(split, size, seeds)
+        return Generated(split, size, seeds, data.squared)
 
     def _reference(self, subject: Subject, source: Source) -> tuple[str, dict[str, float]] | None:
         if self.reference is not None:
@@ -238,18 +238,22 @@ def _picked(view: View, rows_N: NDArray[np.int64], row: int) -> NDArray[np.uint8
 
 @torch.no_grad()
 def _count_wrong(subject: Subject, batches: TestBatches) -> int:
-    wrong = torch.zeros((), dtype=torch.int64, device=batches.device)
+    guesses, wrong = [], torch.zeros((), dtype=torch.int64, device=batches.device)
     for images_BCHW, labels_B, total in batches:
-        wrong += (subject.model(images_BCHW).argmax(1) != labels_B).sum()
+        guesses.append(likeliest(subject.model(images_BCHW)))
+        wrong += (guesses[-1] != labels_B).sum()
         if subject.watch is not None:
             subject.watch(total / len(batches.labels_N))
+    here = int(wrong), torch.cat(guesses).cpu()
     if subject.world_size == 1:
-        return int(wrong)
-    from torch import distributed
+        parts: list[Any] = [here]
+    else:
+        from torch import distributed
 
-    parts: list[Any] = [None] * subject.world_size
-    distributed.all_gather_object(parts, int(wrong))
-    return sum(parts)
+        parts = [None] * subject.world_size
+        distributed.all_gather_object(parts, here)
+    require_likeliest(torch.cat([guesses_N for _, guesses_N in parts]))
+    return sum(count for count, _ in parts)
 
 
 def _summary(

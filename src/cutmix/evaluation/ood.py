@@ -129,11 +129,11 @@ class OutOfDistribution(Question):
         for spec in specs:
             try:
                 out = self._load(spec, subject)
-            except CutmixError as error:
+                outputs = subject.outputs_of(out.images, features=self.wants_features)
+            except CutmixError as error:  # no such images, one that cannot be read, or logits that are not finite
                 yield f"ood/{split_spec(spec)[0]}", Missing(str(error))
                 continue
             yield from _notes(subject, out)
-            outputs = subject.outputs_of(out.images, features=self.wants_features)
             for key, in_scores_N in in_scores.items():
                 out_scores_M = scorers[key](out.images, outputs)
                 found[out.name, key] = detection(in_scores_N, out_scores_M), len(out_scores_M)
@@ -189,7 +189,7 @@ def _means(found: Found, scores: list[str], inside: int) -> Iterator[tuple[str, 
 def _notes(subject: Subject, out: OutSet) -> Iterator[tuple[str, Value]]:
     if out.how:
         yield f"ood/{out.name}/fitted", Note(f"The images of {out.name} were made to fit: {out.how}.")
-    shared = shared_images(subject.split, out.images, subject.data.image_size)
+    shared = shared_images(subject.split, out.images, subject.data.image_size, subject.data.squared)
     if shared:
         yield (
             f"ood/{out.name}/shared",

@@ -196,19 +196,20 @@ def _viewed(name: str, split: PhotoSplit, data: Data) -> OutSet:
     """Photos as they are, for a network of photos; else each as small images are shown, in memory."""
     if data.image_size > SMALL_SIDE:
         return OutSet(name, split)
-    images_NHWC = views(split, data.image_size)
-    return OutSet(name, ArraySplit(images_NHWC, split.labels_N), "the short side resized, the middle cropped")
+    images_NHWC = views(split, data.image_size, data.squared)
+    how = "both sides resized, their ratio ignored" if data.squared else "the short side resized"
+    return OutSet(name, ArraySplit(images_NHWC, split.labels_N), f"{how}, the middle cropped")
 
 
-def views(split: PhotoSplit, size: int) -> np.ndarray:
+def views(split: PhotoSplit, size: int, squared: int = 0) -> np.ndarray:
     """Every photo as tests see it, uint8 (N, size, size, 3)."""
     images_NHWC = np.empty((len(split), size, size, 3), dtype=np.uint8)
     for row, path in enumerate(split.paths):
-        images_NHWC[row] = centre_view(read_photo(path), size)
+        images_NHWC[row] = centre_view(read_photo(path), size, squared)
     return images_NHWC
 
 
-def shared_images(one: Split, other: Source, size: int) -> int:
+def shared_images(one: Split, other: Source, size: int, squared: int = 0) -> int:
     """How many images of ``other`` are in ``one`` too: the same pixels; of two sets of photos, the same files."""
     if not isinstance(other, ArraySplit | PhotoSplit):
         return 0
@@ -217,13 +218,16 @@ def shared_images(one: Split, other: Source, size: int) -> int:
         candidates = ([path for path in split.paths if path.stat().st_size in sizes] for split in (one, other))
         here, there = ([_digest(path.read_bytes()) for path in paths] for paths in candidates)
     else:
-        here, there = ([_digest(np.ascontiguousarray(image).data) for image in _pixels(s, size)] for s in (one, other))
+        here, there = (
+            [_digest(np.ascontiguousarray(image).data) for image in _pixels(split, size, squared)]
+            for split in (one, other)
+        )
     known = set(here)
     return sum(digest in known for digest in there)
 
 
-def _pixels(split: Split, size: int) -> np.ndarray:
-    return split.images_NHWC if isinstance(split, ArraySplit) else views(split, size)
+def _pixels(split: Split, size: int, squared: int) -> np.ndarray:
+    return split.images_NHWC if isinstance(split, ArraySplit) else views(split, size, squared)
 
 
 def _digest(content: bytes | memoryview) -> bytes:

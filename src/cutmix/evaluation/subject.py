@@ -306,6 +306,22 @@ def require_features(outputs: Outputs) -> Tensor:
     return outputs.features_ND
 
 
+def likeliest(logits_BK: Tensor) -> Tensor:
+    """The class of the largest logit, (B,); -1 where a logit is not finite, since argmax takes NaN for the largest."""
+    return torch.where(logits_BK.isfinite().all(1), logits_BK.argmax(1), -1)
+
+
+def require_likeliest(guesses: Tensor) -> Tensor:
+    """``guesses`` of any shape, as :func:`likeliest` gives them; ``UsageError`` if one is none.
+
+    It is asked once, of all images, so that no batch waits for the device.
+    """
+    wrong = int((guesses < 0).sum())
+    if wrong:
+        raise UsageError(f"the network gave logits that are not finite for {wrong} of {guesses.numel()} images")
+    return guesses
+
+
 def _require_logits(logits_BK: Any, images: int, classes: int) -> None:
     if not isinstance(logits_BK, Tensor) or logits_BK.shape != (images, classes):
         got = tuple(logits_BK.shape) if isinstance(logits_BK, Tensor) else type(logits_BK).__name__
