@@ -181,6 +181,13 @@ def cautions(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _told(network: Mapping[str, Any]) -> Iterator[str]:
+    if network.get("note"):
+        yield str(network["note"])
+    if network.get("classes_compared_by") == "number":
+        yield (
+            f"What the network's classes are called is not known: that they are those of {network['data']['name']}, in "
+            f"the same order, is taken from their number, {network['data']['classes']:,}."
+        )
     if network["data"]["note"]:
         yield f"About the data: {network['data']['note']}."
     for name, value in network["values"].items():

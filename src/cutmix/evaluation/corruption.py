@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar
@@ -38,6 +39,7 @@ from cutmix.evaluation.corrupted_images import (
 from cutmix.evaluation.question import Question
 from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.evaluation.values import Cell, Curve, Missing, Note, Number, Table, Value
+from cutmix.files import fingerprint_of_files
 
 PUBLISHED = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C", "imagenet": "ImageNet-C"}
 """Data set -> the folder of its published corruptions, looked for where data sets lie."""
@@ -170,6 +172,13 @@ class Corruption(Question):
             yield f"corruption/{corruption}", Number(fmean(errors[corruption]), images, "%")
         yield from _summary(errors, reference, len(subject))
 
+    def surroundings(self, subject: Subject) -> str:
+        folder = self._folder(subject)
+        # Down to the folders of the severities: there are millions of photos below them.
+        images = f"{folder.name}:{fingerprint_of_files(folder, depth=3)}" if folder is not None else _library()
+        reference = Path((self.reference or "").partition("#")[0])
+        return f"{images} {fingerprint_of_files(reference) if reference.is_file() else ''}".strip()
+
     def passes(self, subject: Subject) -> float:
         return float(len(self._names) * len(SEVERITIES))
 
@@ -179,7 +188,7 @@ class Corruption(Question):
 
     def _source(self, subject: Subject) -> Source:
         data, size, split = subject.data, subject.data.image_size, subject.split
-        folder = Path(self.folder).expanduser() if self.folder else _published_folder(subject)
+        folder = self._folder(subject)
         if folder is not None:
             return folder_source(folder, data.test, size, data.classes, data.squared)
         if size < SMALLEST:
@@ -190,6 +199,9 @@ class Corruption(Question):
             return subject.rng(self.name, corruption, severity).integers(2**32, size=len(split))
 
         return Generated(split, size, seeds, data.squared)
+
+    def _folder(self, subject: Subject) -> Path | None:
+        return Path(self.folder).expanduser() if self.folder else _published_folder(subject)
 
     def _reference(self, subject: Subject, source: Source) -> tuple[str, dict[str, float]] | None:
         if self.reference is not None:
@@ -212,6 +224,14 @@ def _published_folder(subject: Subject) -> Path | None:
     name = PUBLISHED.get(subject.data.name)
     folder = (subject.data_root or default_root()) / name if name else None
     return folder if folder is not None and folder.is_dir() else None
+
+
+def _library() -> str:
+    """The version of what generates corruptions; empty if it is not installed."""
+    try:
+        return version("imagecorruptions-imaug")
+    except PackageNotFoundError:
+        return ""
 
 
 def _what_to_do(subject: Subject) -> str:

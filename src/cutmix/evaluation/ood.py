@@ -17,7 +17,14 @@ from cutmix.data import Split
 from cutmix.errors import CutmixError, UsageError
 from cutmix.evaluation.detection import Detection, detection, roc
 from cutmix.evaluation.ood_scores import Energy, Mahalanobis, MaxLogit, MaxSoftmax, Neighbours, Odin, Score, Scores
-from cutmix.evaluation.out_sets import OutSet, load_out_set, shared_images, split_spec, usual_out_sets
+from cutmix.evaluation.out_sets import (
+    OutSet,
+    fingerprint_of_spec,
+    load_out_set,
+    shared_images,
+    split_spec,
+    usual_out_sets,
+)
 from cutmix.evaluation.question import Question
 from cutmix.evaluation.subject import Outputs, Subject
 from cutmix.evaluation.values import Cell, Curve, Missing, Note, Number, Table, Value
@@ -69,6 +76,11 @@ class OutOfDistribution(Question):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise UsageError(f"two out-sets are called {twice[0]!r}: name one of them, {twice[0]}-2=PATH.")
+        taken = [name for name in names if name in ("", "mean", "all") or "/" in name]
+        if taken:
+            raise UsageError(
+                f"an out-set cannot be called {taken[0]!r}: name it otherwise, NAME=PATH, without a slash."
+            )
         if self.train_images < 1 or not self.scores:
             raise UsageError("at least one training image and one score are needed.")
 
@@ -105,6 +117,10 @@ class OutOfDistribution(Question):
             "ood/*/roc/*": f"In-images accepted over out-images accepted, for every threshold. {positive}",
             "ood/all": f"All numbers of this question, in percent. {positive}",
         }
+
+    def surroundings(self, subject: Subject) -> str:
+        specs, _ = self._specs(subject)
+        return " ".join(f"{split_spec(spec)[0]}:{fingerprint_of_spec(spec, subject.data_root)}" for spec in specs)
 
     def passes(self, subject: Subject) -> float:
         specs, _ = self._specs(subject)

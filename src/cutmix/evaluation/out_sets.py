@@ -31,6 +31,7 @@ from cutmix.data.find import KNOWN
 from cutmix.data.transforms import centre_view
 from cutmix.errors import CutmixError, UsageError, nearest
 from cutmix.evaluation.subject import Source
+from cutmix.files import fingerprint_of_files
 
 Draw: TypeAlias = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
 
@@ -105,6 +106,17 @@ def usual_out_sets(data: Data, root: Path | None = None) -> tuple[list[str], lis
     return [*NOISE, *found], [name for name in others if name not in found]
 
 
+def fingerprint_of_spec(spec: str, root: Path | None = None) -> str:
+    """What changes when the files that ``spec`` names do; empty for noise and for what comes with a library."""
+    _, what = split_spec(spec)
+    if what in NOISE:
+        return ""
+    if what in KNOWN:
+        place = KNOWN[what].found(default_root() if root is None else Path(root))
+        return fingerprint_of_files(place, depth=1) if place is not None else ""
+    return fingerprint_of_files(_path(what))
+
+
 def split_spec(spec: str) -> tuple[str, str]:
     """(name, what to load) of ``NAME=SPEC``, or of a spec alone, which is named after itself.
 
@@ -113,7 +125,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     """
     name, equals, rest = spec.partition("=")
     what = rest if equals else spec
-    path = Path(what.removeprefix("folder:").removeprefix("arrays:")).expanduser()
+    path = _path(what)
     if what in NOISE or what in KNOWN:
         return (name if equals else what), what
     if not path.exists():
@@ -123,6 +135,10 @@ def split_spec(spec: str) -> tuple[str, str]:
             "'images', a folder of pictures, arrays:FOLDER; each may be named: NAME=PATH."
         )
     return (name if equals else path.resolve().stem), what
+
+
+def _path(what: str) -> Path:
+    return Path(what.removeprefix("folder:").removeprefix("arrays:")).expanduser()
 
 
 def load_out_set(
@@ -148,7 +164,7 @@ def load_out_set(
     name, what = split_spec(spec)
     if what in NOISE:
         return OutSet(name, Noise(NOISE[what], count, data.image_size, rng))
-    path = Path(what.removeprefix("folder:")).expanduser()
+    path = _path(what)
     if what not in KNOWN and not what.startswith("arrays:"):
         return _fitted(name, keep(list_pictures(path) if path.is_dir() else read_images(path)), data)
     return _fitted(name, keep(load_data(what, root).test), data)

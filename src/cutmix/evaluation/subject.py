@@ -63,6 +63,8 @@ class Subject:
         workers: processes that decode photos.
         data_root: where other data sets lie that a question needs; ``default_root()`` unless given.
         wants_features: note the features in the same pass as the logits, because some question needs them.
+        class_names: of the network's classes, in their order; None if they are not known, and only their number can be
+            compared with the data's.
         watch: called with the share of a forward pass over the test split that was just done.
     """
 
@@ -78,6 +80,7 @@ class Subject:
     world_size: int = 1
     wants_features: bool = False
     watch: Callable[[float], None] | None = None
+    class_names: Sequence[str] | None = None
     memory: MutableMapping[str, Any] = field(default_factory=dict)
     """What :meth:`once` remembers. An evaluation that is written to disk puts its journal here."""
 
@@ -104,6 +107,12 @@ class Subject:
     @property
     def num_classes(self) -> int:
         return self.data.num_classes
+
+    def tells_apart(self, classes: int) -> bool:
+        """Whether the data's classes are those of the network, which gives ``classes`` logits."""
+        if self.class_names is None:
+            return classes == self.num_classes
+        return tuple(self.class_names) == self.data.classes
 
     @cached_property
     def split(self) -> Split:
