@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from cutmix.errors import UsageError
 from cutmix.evaluation.ood import COLUMNS, LOGIT_SCORES, OutOfDistribution, roc_curve
 from cutmix.evaluation.ood_scores import Energy, MaxSoftmax
 from cutmix.evaluation.question import ask
@@ -93,6 +94,12 @@ def test_what_the_network_cannot_give_is_named(colours, plain, saved):
     for score in ("mahalanobis", "knn"):
         assert "does not end in a linear layer" in found[f"ood/{score}"].reason
     assert {"ood/grey/msp/auroc", "ood/grey/odin/auroc"} <= set(found)
+
+
+@pytest.mark.parametrize("name", ["mean", "all", "", "a/b"])
+def test_names_that_other_numbers_have_are_refused(name):
+    with pytest.raises(UsageError, match="an out-set cannot be called"):
+        OutOfDistribution(out_sets=(f"{name}=uniform",))
 
 
 def test_a_limit_takes_as_many_out_images(colours, plain, saved):

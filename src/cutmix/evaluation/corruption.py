@@ -159,7 +159,7 @@ class Corruption(Question):
         except ImportError:
             yield self.name, Missing(_what_to_do(subject))
             return
-        yield "corruption/source", Note(f"Corrupted images: {source.where}.")
+        yield "corruption/source", Note(_told(source.where))
         reference = self._reference(subject, source)
         errors: dict[str, list[float]] = {}
         for corruption in self._names:
@@ -170,7 +170,7 @@ class Corruption(Question):
             errors[corruption] = [100 * wrong / images for wrong, images in counts]
             images = sum(images for _, images in counts)
             yield f"corruption/{corruption}", Number(fmean(errors[corruption]), images, "%")
-        yield from _summary(errors, reference, len(subject))
+        yield from _summary(errors, reference, len(subject), _other_images(self.reference, source))
 
     def surroundings(self, subject: Subject) -> str:
         folder = self._folder(subject)
@@ -277,9 +277,9 @@ def _count_wrong(subject: Subject, batches: TestBatches) -> int:
 
 
 def _summary(
-    errors: Mapping[str, Sequence[float]], reference: tuple[str, dict[str, float]] | None, images: int
+    errors: Mapping[str, Sequence[float]], reference: tuple[str, dict[str, float]] | None, images: int, other: str
 ) -> Iterator[tuple[str, Value]]:
-    """What is over several corruptions."""
+    """What is over several corruptions. ``other`` says that the reference was asked about other images, if it was."""
     means = {name: fmean(values) for name, values in errors.items()}
     fifteen = {name: means[name] for name in CORRUPTIONS if name in means}
     absent = len(CORRUPTIONS) - len(fifteen)
@@ -297,9 +297,36 @@ def _summary(
         return
     name, of_reference = reference
     if not absent:
-        yield "corruption/mce", Number(fmean(relative_errors(fifteen, of_reference).values()), images, "%")
-    yield "corruption/mce/reference", Note(f"Mean corruption error relative to {name}.")
+        try:
+            yield "corruption/mce", Number(fmean(relative_errors(fifteen, of_reference).values()), images, "%")
+        except UsageError as error:
+            yield "corruption/mce", Missing(str(error))
+    yield "corruption/mce/reference", Note(f"Mean corruption error relative to {name}{other}.")
     yield "corruption/all", _table(errors, name, of_reference)
+
+
+def _told(where: str) -> str:
+    return f"Corrupted images: {where}."
+
+
+def _other_images(reference: str | None, source: Source) -> str:
+    """A clause that says that the reference's errors are over images from elsewhere; empty if they are not, or may be.
+
+    AlexNet's are over ImageNet-C; an ``evaluation.json`` says what its own are over.
+    """
+    if reference is None:
+        return ""
+    if reference.casefold() == "alexnet":
+        theirs = _told("read from ImageNet-C")
+    else:
+        path, _, wanted = reference.partition("#")
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        networks = content.get("networks", [])
+        chosen = [network for network in networks if network["name"] == wanted or not wanted]
+        theirs = chosen[0]["values"].get("corruption/source", {}).get("text", "") if chosen else ""
+    if not theirs or theirs == _told(source.where):
+        return ""
+    return f", whose images were others ({theirs.removeprefix('Corrupted images: ').rstrip('.')}): not to be compared"
 
 
 def _table(
