@@ -138,6 +138,36 @@ def test_networks_that_were_not_asked_about_the_same_images_are_told(tmp_path):
     assert "not asked about the same images" in text
 
 
+def test_a_number_that_one_network_lacks_is_that_of_the_others(tmp_path):
+    """Its name may stand for why it is missing; charts keep a bar for what all of them have."""
+    missing = {"kind": "missing", "reason": "not there"}
+    first = network("c-s0", "CutMix()", 0, 70.0, **dict.fromkeys(("probe/top1", "probe/fog", "probe/curve"), missing))
+    first["values"] |= {"probe/table": missing, "probe/gallery": missing}
+    text = text_of(write(tmp_path, first, network("c-s1", "CutMix()", 1, 73.0), network("n", "NoMixing()", 0, 60.0)))
+    assert ">73.00 % [72.00, 74.00] (n = 1 of 2)</td>" in text
+    assert ">60.00 % [59.00, 61.00]</td>" in text
+    assert "probe/f* (%)" not in text  # frost alone is no chart
+
+
+def test_two_networks_of_one_seed_are_told_and_counted_once(tmp_path):
+    nets = [
+        network(name, "CutMix()", seed, top1) for name, seed, top1 in (("a", 0, 70.0), ("b", 0, 72.0), ("c", 1, 75.0))
+    ]
+    text = text_of(write(tmp_path, *nets))
+    assert "2 networks of CutMix have seed 0: only the last of them counts." in text
+    assert ">73.50 ± 2.12 % (n = 2 of 3)</td>" in text
+
+
+def test_classes_that_were_compared_by_their_number_are_told(tmp_path):
+    net = network("official.pth", None, 0, 70.0)
+    net |= {"classes_compared_by": "number", "note": "Its library shows it larger photos."}
+    text = text_of(write(tmp_path, net))
+    assert "that they are those of cifar10, in the same order, is taken from their number, 3." in text
+    assert "Its library shows it larger photos." in text
+    net["classes_compared_by"] = "name"
+    assert "is taken from their number" not in text_of(write(tmp_path, net))
+
+
 def test_the_json_is_inside_and_nothing_is_outside(tmp_path):
     text = text_of(write(tmp_path, network("a", "CutMix()", 0, 71.5)))
     embedded = re.search(r'<script type="application/json" id="result">(.*?)</script>', text, re.DOTALL)[1]

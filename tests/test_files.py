@@ -7,7 +7,26 @@ import pytest
 
 from cutmix import files as module
 from cutmix.errors import CutmixError
-from cutmix.files import take_lock, write_atomically
+from cutmix.files import fingerprint_of_files, take_lock, write_atomically
+
+
+def test_a_fingerprint_changes_with_what_lies_in_a_folder(tmp_path):
+    folder = tmp_path / "pictures"
+    assert fingerprint_of_files(folder) == ""
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.png").write_bytes(b"one")
+    (folder / "deep" / "lost").symlink_to(tmp_path / "nowhere")
+    before = fingerprint_of_files(folder), fingerprint_of_files(folder, depth=1)
+    assert len(before[0]) == 16
+    assert before == (fingerprint_of_files(folder), fingerprint_of_files(folder, depth=1))
+    time = (folder / "deep").stat().st_mtime_ns
+    (folder / "deep" / "a.png").write_bytes(b"other")
+    os.utime(folder / "deep", ns=(time, time))
+    assert fingerprint_of_files(folder) != before[0]
+    assert fingerprint_of_files(folder, depth=1) == before[1]
+    (folder / "b.png").write_bytes(b"two")
+    assert fingerprint_of_files(folder, depth=1) != before[1]
+    assert fingerprint_of_files(folder / "b.png") != fingerprint_of_files(folder / "deep" / "a.png")
 
 
 def test_a_failed_write_leaves_what_was_there_and_no_litter(tmp_path):

@@ -126,7 +126,7 @@ class Evaluation:
             Record(name=name, value=value["value"], n=value["n"], seed=(network["recipe"] or {}).get("seed"),
                    recipe=group.name, commit=str(self.content["settings"]["version"]), device=self.content["machine"])
             for network in group.networks
-            if (value := network["values"].get(name)) is not None and value["kind"] == "number"
+            if (value := _value(network, name, "number")) is not None
         ]  # fmt: skip
         return summarise(records)[0] if records else None
 
@@ -135,6 +135,12 @@ class Evaluation:
         about = question["about"]
         patterns = (text for pattern, text in about.items() if fnmatchcase(name, pattern))
         return str(about.get(name) or next(patterns, ""))
+
+
+def _value(network: Mapping[str, Any], name: str, kind: str) -> Any:
+    """A network's value of this name; None if it has none, or names it as missing."""
+    value = network["values"].get(name)
+    return value if value is not None and value["kind"] == kind else None
 
 
 def _settings(network: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -170,6 +176,10 @@ def cautions(evaluation: Evaluation) -> Iterator[str]:
     ]
     if len(evaluation.groups) > 1 and few:
         yield f"Fewer than {FEW_SEEDS} seeds are too few to tell a difference from chance: {', '.join(few)}."
+    for group in evaluation.groups:
+        seeds = [network["recipe"]["seed"] for network in group.networks if "seed" in (network["recipe"] or {})]
+        for seed in sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+            yield f"{seeds.count(seed)} networks of {group.name} have seed {seed}: only the last of them counts."
     notes: dict[str, list[str]] = {}
     for network in evaluation.networks:
         for text in _told(network):
@@ -182,6 +192,13 @@ def cautions(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _told(network: Mapping[str, Any]) -> Iterator[str]:
+    if network.get("note"):
+        yield str(network["note"])
+    if network.get("classes_compared_by") == "number":
+        yield (
+            f"What the network's classes are called is not known: that they are those of {network['data']['name']}, in "
+            f"the same order, is taken from their number, {network['data']['classes']:,}."
+        )
     if network["data"]["note"]:
         yield f"About the data: {network['data']['note']}."
     for name, value in network["values"].items():
@@ -231,13 +248,14 @@ def _number_cell(evaluation: Evaluation, group: Group, name: str) -> Cell:
     summary = evaluation.summary(group, name)
     if summary is None:
         return Cell("")
-    value = next(network["values"][name] for network in group.networks if name in network["values"])
+    value = next(found for network in group.networks if (found := _value(network, name, "number")))
     shown, unit = _shown(summary.mean, value["unit"]), f" {value['unit']}" if value["unit"] else ""
+    fewer = f" (n = {summary.n} of {len(group.networks)})" if summary.n < len(group.networks) else ""
     if summary.sd is not None:
-        return Cell(f"{shown} ± {_shown(summary.sd, value['unit'])}{unit}", summary.mean)
+        return Cell(f"{shown} ± {_shown(summary.sd, value['unit'])}{unit}{fewer}", summary.mean)
     ends = value["interval"]
     interval = f" [{_shown(ends[0], value['unit'])}, {_shown(ends[1], value['unit'])}]" if ends else ""
-    return Cell(f"{shown}{unit}{interval}", summary.mean)
+    return Cell(f"{shown}{unit}{interval}{fewer}", summary.mean)
 
 
 def _paper_cell(group: Group, name: str) -> Cell:
@@ -300,7 +318,7 @@ def _charts(evaluation: Evaluation, question: Mapping[str, Any]) -> Iterator[tup
     charts: dict[tuple[str, ...], list[Line]] = {}
     for name in names:
         for network, label in _labelled(evaluation):
-            curve = network["values"].get(name)
+            curve = _value(network, name, "curve")
             if curve is None:
                 continue
             place, _, last = name.rpartition("/")
@@ -321,7 +339,8 @@ def _bars(evaluation: Evaluation, question: Mapping[str, Any]) -> Iterator[tuple
             name
             for name in evaluation.values(question, "number")
             if name.startswith(before) and name.endswith(after) and name.count("/") == pattern.count("/")
-            if name not in question["headline"] and all(name in network["values"] for network in evaluation.networks)
+            if name not in question["headline"]
+            if all(_value(network, name, "number") is not None for network in evaluation.networks)
         ]
         summaries = [[evaluation.summary(group, name) for name in names] for group in evaluation.groups]
         series = [(g.name, [s.mean for s in found if s]) for g, found in zip(evaluation.groups, summaries)]
@@ -343,8 +362,7 @@ def _galleries(evaluation: Evaluation, question: Mapping[str, Any]) -> Iterator[
     figures = []
     for name in evaluation.values(question, "picture"):
         for network, label in _labelled(evaluation):
-            if name in network["values"]:
-                picture = network["values"][name]
+            if (picture := _value(network, name, "picture")) is not None:
                 caption = picture["caption"] if len(evaluation.networks) == 1 else f"{label}: {picture['caption']}"
                 figures.append((_image(evaluation.folder / picture["file"], caption), caption))
     if figures:
@@ -358,8 +376,7 @@ def _image(path: Path, caption: str) -> str:
 
 def _tables(evaluation: Evaluation, question: Mapping[str, Any], name: str) -> Iterator[Part]:
     for network, label in _labelled(evaluation):
-        if name in network["values"]:
-            value = network["values"][name]
+        if (value := _value(network, name, "table")) is not None:
             table = SortTable(value["columns"], [[_plain_cell(cell) for cell in row] for row in value["rows"]])
             title = name if len(evaluation.networks) == 1 else f"{name}, {label}"
             small = len(value["rows"]) <= FEW_ROWS and len(evaluation.networks) == 1

@@ -55,12 +55,10 @@ def test_the_share_is_what_the_first_image_keeps():
 
 
 def test_neither():
-    logits = torch.eye(4)[[0, 1, 2, 3]]
-    assert neither(logits, torch.tensor([0, 0, 0, 0]), torch.tensor([1, 1, 1, 1])).tolist() == [
-        False,
-        False,
-        True,
-        True,
+    guesses = torch.tensor([[0, 1, 2], [0, 3, 2]])
+    assert neither(guesses, torch.tensor([0, 3]), torch.tensor([1, 2])).tolist() == [
+        [False, False, True],
+        [True, False, False],
     ]
 
 

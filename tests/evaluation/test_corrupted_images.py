@@ -138,9 +138,11 @@ def test_photos_are_corrupted_as_the_network_sees_them(library, tmp_path):
 
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 120, 3)).astype(np.uint8))
     picture.save(tmp_path / "photo.png")
-    source = Generated(PhotoSplit((tmp_path / "photo.png",), np.array([4])), 72, lambda *key: np.array([9]))
-    view, _ = source.images("fog", 1)
-    assert np.array_equal(view(0), corrupt(centre_view(picture, 72), "fog", 1, 9))
+    split = PhotoSplit((tmp_path / "photo.png",), np.array([4]))
+    for squared in (0, 80):
+        source = Generated(split, 72, lambda *key: np.array([9]), squared)
+        view, _ = source.images("fog", 1)
+        assert np.array_equal(view(0), corrupt(centre_view(picture, 72, squared), "fog", 1, 9))
 
 
 @pytest.fixture
@@ -176,8 +178,14 @@ def test_arrays_are_five_severities_one_after_the_other(cifar_c):
 def test_arrays_that_do_not_fit_are_refused(cifar_c):
     with pytest.raises(UsageError, match=r"that of the alphabet; the network's are bee, ant, cat"):
         ArrayFolder(cifar_c, 8, ("bee", "ant", "cat"))
-    with pytest.raises(CutmixError, match="from 0 to 1, are accepted"):
+    with pytest.raises(CutmixError, match="from 0 to 1 are accepted"):
         ArrayFolder(cifar_c, 8, ("ant", "bee"))
+    labels = np.load(cifar_c / "labels.npy")
+    for wrong in (labels[:0], labels[:-1], labels.astype(float)):
+        np.save(cifar_c / "labels.npy", wrong)
+        with pytest.raises(CutmixError, match="five times as many as test images"):
+            ArrayFolder(cifar_c, 8, CLASSES)
+    np.save(cifar_c / "labels.npy", labels)
     with pytest.raises(CutmixError, match=r"uint8 \(30, 32, 32, 3\) is accepted"):
         ArrayFolder(cifar_c, 32, CLASSES).images("fog", 1)
     (cifar_c / "fog.npy").write_bytes(b"\x93NUMPY broken")
@@ -233,6 +241,17 @@ def test_photos_that_are_cropped_already_are_not_cropped_again(imagenet_c, tmp_p
     labels = {"n01": 0, "n02": 1}
     assert np.array_equal(PhotoFolder(imagenet_c, 72, labels).images("contrast", 1)[0](0), pixels)
     assert PhotoFolder(imagenet_c, 48, labels).images("contrast", 1)[0](0).shape == (48, 48, 3)
+
+
+def test_stored_photos_of_another_size_are_resized_as_tests_are(imagenet_c, tmp_path):
+    from cutmix.data.transforms import centre_view
+
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 130, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(imagenet_c / "contrast/1/n01/1.JPEG", "PNG")
+    tests = PhotoSplit((tmp_path / "val/n01/a.JPEG", tmp_path / "val/n02/b.JPEG"), np.array([1, 0]))
+    for squared in (0, 80):
+        view, _ = folder_source(imagenet_c, tests, 72, CLASSES, squared).images("contrast", 1)
+        assert np.array_equal(view(0), centre_view(Image.fromarray(pixels), 72, squared))
 
 
 # ------------------------------------------------------------------------------------------------------------- batches

@@ -9,7 +9,7 @@ import pytest
 
 from cutmix.errors import CutmixError, UsageError
 from cutmix.evaluation.journal import JOURNAL, Journal, Key
-from cutmix.evaluation.values import Curve, Number, Picture
+from cutmix.evaluation.values import Curve, Missing, Number, Picture
 
 SETTINGS = {"data": "cifar10", "seed": 3}
 KEY, OTHER = Key("ab12", "Accuracy()"), Key("ab12", "FGSM(eps=0.1)")
@@ -51,6 +51,29 @@ def test_steps_are_remembered_though_the_answer_was_broken_off(tmp_path):
     assert again.answer(KEY).values == {}
     assert dict(again.steps(KEY)) == {"fog/3": [1.5, 2]}
     assert list(again.steps(OTHER)) == []
+
+
+def test_an_answer_that_is_asked_for_again_keeps_nothing_of_the_one_before(tmp_path):
+    journal = Journal(tmp_path, SETTINGS)
+    journal.add(KEY, "ood/elsewhere", Missing("not there"))
+    journal.add(KEY, "ood/noise/auroc", Number(12.5, 8))
+    journal.done(KEY, 2.0)
+    journal.begin(KEY)
+    assert journal.answer(KEY).seconds is None
+    journal.add(KEY, "ood/noise/auroc", Number(60.0, 8))
+    journal.done(KEY, 3.0)
+    again = Journal(tmp_path, SETTINGS).answer(KEY)
+    assert {name: value["value"] for name, value in again.values.items()} == {"ood/noise/auroc": 60.0}
+    assert again.seconds == 3.0
+
+
+def test_what_could_not_be_asked_is_told_from_what_was_answered(tmp_path):
+    journal = Journal(tmp_path, SETTINGS)
+    assert not journal.answer(KEY).is_missing
+    journal.add(KEY, "ood", Missing("an extra is not installed"))
+    assert journal.answer(KEY).is_missing
+    journal.add(KEY, "ood/noise/auroc", Number(12.5, 8))
+    assert not journal.answer(KEY).is_missing
 
 
 @pytest.mark.parametrize("cut", [1, 7, 60])

@@ -75,6 +75,27 @@ def test_every_headline_is_a_name_that_is_defined(name):
         assert any(fnmatchcase(pattern, key) for key in question.about)
 
 
+class BlindToSome(torch.nn.Module):
+    """Its logits for bright images are not finite. ``argmax`` would take them for class 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, images_BCHW):
+        colour_BC = self.scale * images_BCHW.mean((2, 3))
+        return colour_BC / (colour_BC.mean(1, keepdim=True) < 0)  # divided by 1, or by 0
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "occlusion", "between_class"])
+def test_logits_that_are_not_finite_are_no_answer(name, tiny_arrays):
+    data = load_data(f"arrays:{tiny_arrays}")
+    found = dict(evaluate(BlindToSome(), [QUESTIONS[name]()], data, device="cpu"))
+    assert list(found) == [name]
+    assert isinstance(found[name], Missing)
+    assert "not finite" in found[name].reason
+
+
 @dataclass(frozen=True)
 class Impossible(Question):
     """Can this be asked?"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -112,6 +112,16 @@ def test_accuracy_is_what_the_run_noted(runs, tmp_path):
     assert found["networks"][0]["values"]["accuracy/top1"]["value"] == pytest.approx(100 - noted)
 
 
+def with_names(runs: Path, tmp_path: Path, names: tuple[str, ...]) -> str:
+    """The same images and labels, whose classes are called so."""
+    (tmp_path / "named").mkdir()
+    for part in ("train", "test"):
+        with np.load(runs / "tiny" / f"{part}.npz") as file:
+            content = {"images": file["images"], "labels": file["labels"], "classes": np.array(names)}
+        np.savez(tmp_path / "named" / f"{part}.npz", **content)
+    return f"arrays:{tmp_path / 'named'}"
+
+
 @dataclass(frozen=True)
 class Long(Question):
     """Does it go on where it stopped?"""
@@ -164,7 +174,7 @@ def test_other_questions_can_be_added_later_and_other_settings_not(runs, tmp_pat
 
 
 def test_a_network_given_twice_is_refused(runs, tmp_path):
-    with pytest.raises(UsageError, match="has the weights of"):
+    with pytest.raises(UsageError, match="is the same network as"):
         evaluate_networks([sources(runs)[0], str(runs / "s0" / "last.pth.tar")], [Accuracy()], tmp_path, cpu=True)
 
 
@@ -175,13 +185,10 @@ def test_other_classes_are_refused_before_anything_is_asked(runs, tmp_path):
 
 
 def test_another_order_of_the_classes_is_refused(runs, tmp_path):
-    (tmp_path / "turned").mkdir()
-    for part in ("train", "test"):
-        with np.load(runs / "tiny" / f"{part}.npz") as file:
-            turned = {"images": file["images"], "labels": file["labels"], "classes": np.array(["g", "r", "b"])}
-        np.savez(tmp_path / "turned" / f"{part}.npz", **turned)
     with pytest.raises(UsageError, match="class 0 is 'g', the network's is 'r'"):
-        evaluate_networks(sources(runs), [Accuracy()], tmp_path / "out", cpu=True, data=f"arrays:{tmp_path / 'turned'}")
+        evaluate_networks(
+            sources(runs), [Accuracy()], tmp_path / "out", cpu=True, data=with_names(runs, tmp_path, ("g", "r", "b"))
+        )
 
 
 def test_images_of_another_size_are_resized_as_the_network_was_trained(runs, tmp_path):
@@ -207,27 +214,98 @@ def test_an_out_set_that_overlaps_the_in_set_is_told(runs, tmp_path):
 
 
 def test_boxes_of_predicted_classes_can_be_asked_for_on_data_with_other_classes(runs, tmp_path):
-    """Digits have no boxes, which is all that stands in the way; beside a question of labels they are refused."""
+    """Digits have no boxes, which is all that stands in the way; a question of labels beside it is named as missing."""
     predicted = Localization(cam_class="predicted")
-    found = evaluate_networks(sources(runs)[:1], [predicted], tmp_path / "out", cpu=True, data="digits")
-    assert "digits has no boxes" in found["networks"][0]["values"]["localization"]["reason"]
-    with pytest.raises(UsageError, match="tells 3 classes apart, digits has 10"):
-        evaluate_networks(sources(runs)[:1], [predicted, Accuracy()], tmp_path / "two", cpu=True, data="digits")
-    with pytest.raises(UsageError, match="tells 3 classes apart, digits has 10"):
+    found = evaluate_networks(sources(runs)[:1], [predicted, Accuracy()], tmp_path / "out", cpu=True, data="digits")[
+        "networks"
+    ][0]
+    assert "digits has no boxes" in found["values"]["localization"]["reason"]
+    assert "tells 3 classes apart, digits has 10" in found["values"]["accuracy"]["reason"]
+    assert found["classes_compared_by"] is None
+    with pytest.raises(UsageError, match=r"digits has 10.*--only 'localization\(cam_class=\"predicted\"\)'"):
         evaluate_networks(sources(runs)[:1], [Localization()], tmp_path / "true", cpu=True, data="digits")
 
 
-def test_as_many_classes_in_another_order_are_refused_even_so(runs, tmp_path):
-    (tmp_path / "turned").mkdir()
-    for part in ("train", "test"):
-        with np.load(runs / "tiny" / f"{part}.npz") as file:
-            turned = {"images": file["images"], "labels": file["labels"], "classes": np.array(["g", "r", "b"])}
-        np.savez(tmp_path / "turned" / f"{part}.npz", **turned)
-    with pytest.raises(UsageError, match="class 0 is 'g', the network's is 'r'"):
-        evaluate_networks(
-            sources(runs)[:1],
-            [Localization(cam_class="predicted")],
-            tmp_path / "out",
-            cpu=True,
-            data=f"arrays:{tmp_path / 'turned'}",
-        )
+def boxed(runs, tmp_path, monkeypatch, names=("r", "g", "b")) -> str:
+    """Makes every set of arrays have boxes; gives a set whose classes are called so."""
+    from cutmix.data import arrays
+    from cutmix.data.boxes import Boxes
+
+    original = arrays.read_npz
+
+    def read(path):
+        split, classes = original(path)
+        n = len(split)
+        boxes = Boxes(np.tile([0.0, 0.0, 5.0, 6.0], (n, 1)), np.arange(n), np.full((n, 2), 8))
+        return replace(split, read_boxes=lambda: boxes), classes
+
+    monkeypatch.setattr(arrays, "read_npz", read)
+    return with_names(runs, tmp_path, names)
+
+
+def test_as_many_classes_in_another_order_are_no_matter_of_accuracy(runs, tmp_path, monkeypatch):
+    """Their names are compared where they are known: as many are not the same."""
+    predicted = Localization(cam_class="predicted", examples=0)
+    data = boxed(runs, tmp_path, monkeypatch, ("g", "r", "b"))
+    found = evaluate_networks(sources(runs)[:1], [Accuracy(), predicted], tmp_path / "out", cpu=True, data=data)
+    values = found["networks"][0]["values"]
+    assert "class 0 is 'g', the network's is 'r'" in values["accuracy"]["reason"]
+    assert values["localization/predicted_class"]["n"] == 18
+    assert values["localization/top1"]["kind"] == "missing"
+
+
+def test_classes_of_the_same_names_are_the_same(runs, tmp_path, monkeypatch):
+    predicted = Localization(cam_class="predicted", examples=0)
+    data = boxed(runs, tmp_path, monkeypatch)
+    found = evaluate_networks(sources(runs)[:1], [Accuracy(), predicted], tmp_path / "out", cpu=True, data=data)
+    entry = found["networks"][0]
+    assert entry["classes_compared_by"] == "name"
+    assert entry["values"]["localization/top1"]["kind"] == "number"
+    assert entry["values"]["accuracy/top1"]["n"] == 18
+
+
+# ------------------------------------------------------------------------- what an answer that is reused depends on
+
+
+def test_an_out_set_that_changed_is_asked_about_again(runs, tmp_path):
+    def asked() -> dict:
+        question = OutOfDistribution(out_sets=(f"other={tmp_path / 'other.npz'}",), scores=LOGIT_SCORES)
+        return evaluate_networks(sources(runs)[:1], [question], tmp_path / "out", cpu=True)["networks"][0]["values"]
+
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "other.npz", images=images)
+    assert asked()["ood/other/msp/auroc"]["n"] == 18 + 9
+    lines = (tmp_path / "out" / "evaluation.jsonl").read_text()
+    assert asked()["ood/other/msp/auroc"]["n"] == 18 + 9
+    assert (tmp_path / "out" / "evaluation.jsonl").read_text() == lines, "nothing changed, nothing was asked"
+    np.savez(tmp_path / "other.npz", images=images[:5])
+    assert asked()["ood/other/msp/auroc"]["n"] == 18 + 5
+
+
+def test_a_question_that_could_not_be_asked_is_asked_again(runs, tmp_path, monkeypatch):
+    predicted = Localization(cam_class="predicted", examples=0)
+    first = evaluate_networks(sources(runs)[:1], [predicted], tmp_path / "out", cpu=True)["networks"][0]["values"]
+    assert "has no boxes" in first["localization"]["reason"]
+    boxed(runs, tmp_path, monkeypatch)
+    second = evaluate_networks(sources(runs)[:1], [predicted], tmp_path / "out", cpu=True)["networks"][0]["values"]
+    assert "localization" not in second
+    assert second["localization/predicted_class"]["n"] == 18
+
+
+def test_the_same_weights_in_another_network_are_another_network(runs):
+    from cutmix.data import load_data
+    from cutmix.recipes.evaluated import Network, _key
+    from cutmix.recipes.trained import load_trained
+
+    trained = load_trained(str(runs / "s0"))
+    data = load_data(f"arrays:{runs / 'tiny'}")
+    keys = [
+        _key(Network("a", trained, None), data),
+        _key(Network("a", replace(trained, model_call="ResNet(depth=8, last_stride=1)"), None), data),
+        _key(Network("a", replace(trained, regularizer="ShakeDrop(last=0.5)"), None), data),
+        _key(Network("a", trained, None), replace(data, squared=10)),
+        _key(Network("a", trained, None), replace(data, mean=(0.5, 0.5, 0.5))),
+        _key(Network("a", load_trained(str(runs / "s1")), None), data),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == _key(Network("b", load_trained(str(runs / "s0" / "last.pth.tar")), None), data)

@@ -166,3 +166,51 @@ def test_a_library_s_trained_network_is_fed_as_its_weights_say(monkeypatch):
     network = load_trained("torchvision.efficientnet_v2_l(weights='DEFAULT')")
     assert (network.mean, network.std, network.num_classes) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 3)
     assert load_trained("torchvision.efficientnet_v2_l").mean == IMAGENET_MEAN
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "said"),
+    [
+        ("torchvision.efficientnet_v2_l(weights='DEFAULT')", 480, "short side of 480 pixels (bicubic)"),
+        ("torchvision.vit_b_16(weights='IMAGENET1K_SWAG_E2E_V1')", 384, "here the short side is 439 (bilinear)"),
+        ("torchvision.vit_b_16(weights='DEFAULT')", 224, ""),
+        ("torchvision.inception_v3(weights='DEFAULT')", 299, ""),
+        ("torchvision.resnet50(weights='IMAGENET1K_V2')", 224, "short side of 232 pixels (bilinear)"),
+        ("torchvision.resnet50(weights='IMAGENET1K_V1')", 224, ""),
+        ("timm.resnet50.a1_in1k(pretrained=True)", 288, "short side of 288 pixels (bicubic)"),
+        ("timm.vit_tiny_patch16_384(pretrained=True)", 384, "short side of 384 pixels"),
+    ],
+)
+def test_the_size_of_the_images_is_that_of_the_weights_transforms(source, size, said, monkeypatch):
+    monkeypatch.setattr(module, "make_model", lambda call: torch.nn.Linear(2, 3))
+    network = load_trained(source)
+    assert network.image_size == size
+    assert said in network.note
+    assert bool(network.note) == bool(said)
+
+
+def test_an_untrained_transformer_says_its_image_size():
+    assert load_trained("torchvision.vit_b_32(image_size=64, num_classes=5)").image_size == 64
+
+
+def test_a_network_whose_head_is_a_convolution_says_its_classes():
+    assert load_trained("torchvision.squeezenet1_1(num_classes=7)").num_classes == 7
+    with pytest.raises(UsageError, match="does not say how many classes"):
+        _ = module.Trained(torch.nn.Conv2d(3, 4, 1), "", "some.pth").num_classes
+
+
+def test_classes_are_compared_by_name_where_names_are_known(run, tiny_arrays):
+    from dataclasses import replace
+
+    from cutmix.data import load_data
+
+    network, data = load_trained(str(run)), load_data(f"arrays:{tiny_arrays}")
+    assert module.class_difference(network, data) == ""
+    names = (data.classes[0], data.classes[2], data.classes[1])
+    other = replace(data, classes=names)
+    assert f"class 1 is {names[1]!r}" in module.class_difference(network, other)
+    assert module.class_difference(replace(network, classes=None), other) == ""
+    assert "tells 3 classes apart" in module.class_difference(network, replace(data, classes=(*names, "more")))
+    with pytest.raises(UsageError, match=r"""localization\(cam_class="predicted"\)"""):
+        module.as_trained(network, other)
+    assert module.as_trained(network, other, other_classes=True).classes == names

@@ -267,9 +267,14 @@ def centre_view(image: Image.Image, size: int, squared: int = 0) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
+def short_side(size: int) -> int:
+    """To what tests resize the short side of a picture before they crop the middle ``size`` x ``size``."""
+    return round(size * 256 / 224) if size > SMALL_SIDE else size
+
+
 def _resized(width: int, height: int, size: int, squared: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """The (width, height) to which a test resizes a picture, and the (left, top) of the middle that it crops."""
-    short = round(size * 256 / 224) if size > SMALL_SIDE else size
+    short = short_side(size)
     if squared:
         resized = (squared, squared)
     elif width <= height:

@@ -1,6 +1,6 @@
 """In-between classes (the paper's figure 5b): how often a mix of two images is taken for neither of the two.
 
-Legend: N = pairs, B = pairs of a batch, C = channels, H = height, W = width, K = classes.
+Legend: N = pairs, B = pairs of a batch, R = mixing ratios, C = channels, H = height, W = width, K = classes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from cutmix.errors import UsageError
 from cutmix.evaluation.occlusion import STEPS, centre_box, hole_sides
 from cutmix.evaluation.question import Question
-from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.evaluation.values import Curve, Number, Value
 from cutmix.mixing import Blend, Paste, Plan
 
@@ -55,10 +55,9 @@ def share_kept(side: int, size_HW: tuple[int, int]) -> float:
     return centre_box(side, size_HW).share_outside(size_HW)
 
 
-def neither(logits_BK: Tensor, first_B: Tensor, second_B: Tensor) -> Tensor:
-    """Whether the likeliest class is neither the first image's nor the second's: (B,) bool."""
-    predicted_B = logits_BK.argmax(1)
-    return (predicted_B != first_B) & (predicted_B != second_B)
+def neither(guesses_NR: Tensor, first_N: Tensor, second_N: Tensor) -> Tensor:
+    """Whether each of R guesses is neither the first image's class nor the second's: (N, R) bool."""
+    return (guesses_NR != first_N[:, None]) & (guesses_NR != second_N[:, None])
 
 
 @dataclass(frozen=True)
@@ -119,16 +118,18 @@ class BetweenClass(Question):
     def _errors(subject: Subject, pairs_N2: NDArray[np.int64], shares: list[float], sides: list[int]) -> list[float]:
         """Of the Mixup samples of each share, then of the CutMix samples of each side, in percent."""
         firsts, seconds = (subject.split.subset(rows_N) for rows_N in pairs_N2.T)
-        wrong = []
+        guesses = []
         both = zip(subject.batches(firsts, cost=len(shares) + len(sides)), subject.batches(seconds, cost=0.0))
-        for (first_BCHW, first_B, _), (second_BCHW, second_B, _) in both:
+        for (first_BCHW, _, _), (second_BCHW, _, _) in both:
             # One at a time: all of them at once would be too much memory for photos.
             mixed = chain(
                 (mixup_pairs(first_BCHW, second_BCHW, share) for share in shares),
                 (cutmix_pairs(first_BCHW, second_BCHW, side) for side in sides),
             )
-            wrong.append(torch.stack([neither(subject.model(images), first_B, second_B) for images in mixed], dim=1))
-        errors: list[float] = (100 * subject.together(torch.cat(wrong), firsts).double().mean(0)).tolist()
+            guesses.append(torch.stack([likeliest(subject.model(images)) for images in mixed], dim=1))
+        guesses_NR = require_likeliest(subject.together(torch.cat(guesses), firsts))
+        wrong_NR = neither(guesses_NR, *(torch.from_numpy(split.labels_N) for split in (firsts, seconds)))
+        errors: list[float] = (100 * wrong_NR.double().mean(0)).tolist()
         return errors
 
 

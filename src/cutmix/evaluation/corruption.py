@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar
@@ -36,8 +37,9 @@ from cutmix.evaluation.corrupted_images import (
     import_library,
 )
 from cutmix.evaluation.question import Question
-from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.evaluation.values import Cell, Curve, Missing, Note, Number, Table, Value
+from cutmix.files import fingerprint_of_files
 
 PUBLISHED = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C", "imagenet": "ImageNet-C"}
 """Data set -> the folder of its published corruptions, looked for where data sets lie."""
@@ -157,7 +159,7 @@ class Corruption(Question):
         except ImportError:
             yield self.name, Missing(_what_to_do(subject))
             return
-        yield "corruption/source", Note(f"Corrupted images: {source.where}.")
+        yield "corruption/source", Note(_told(source.where))
         reference = self._reference(subject, source)
         errors: dict[str, list[float]] = {}
         for corruption in self._names:
@@ -168,7 +170,14 @@ class Corruption(Question):
             errors[corruption] = [100 * wrong / images for wrong, images in counts]
             images = sum(images for _, images in counts)
             yield f"corruption/{corruption}", Number(fmean(errors[corruption]), images, "%")
-        yield from _summary(errors, reference, len(subject))
+        yield from _summary(errors, reference, len(subject), _other_images(self.reference, source))
+
+    def surroundings(self, subject: Subject) -> str:
+        folder = self._folder(subject)
+        # Down to the folders of the severities: there are millions of photos below them.
+        images = f"{folder.name}:{fingerprint_of_files(folder, depth=3)}" if folder is not None else _library()
+        reference = Path((self.reference or "").partition("#")[0])
+        return f"{images} {fingerprint_of_files(reference) if reference.is_file() else ''}".strip()
 
     def passes(self, subject: Subject) -> float:
         return float(len(self._names) * len(SEVERITIES))
@@ -178,10 +187,10 @@ class Corruption(Question):
         return (*CORRUPTIONS, *EXTRA) if self.extra else CORRUPTIONS
 
     def _source(self, subject: Subject) -> Source:
-        size, split = subject.data.image_size, subject.split
-        folder = Path(self.folder).expanduser() if self.folder else _published_folder(subject)
+        data, size, split = subject.data, subject.data.image_size, subject.split
+        folder = self._folder(subject)
         if folder is not None:
-            return folder_source(folder, subject.data.test, size, subject.data.classes)
+            return folder_source(folder, data.test, size, data.classes, data.squared)
         if size < SMALLEST:
             raise UsageError(f"corruptions need images of at least {SMALLEST} pixels a side; these have {size}")
         import_library()
@@ -189,7 +198,10 @@ class Corruption(Question):
         def seeds(corruption: str, severity: int) -> NDArray[np.int64]:
             return subject.rng(self.name, corruption, severity).integers(2**32, size=len(split))
 
-        return Generated(split, size, seeds)
+        return Generated(split, size, seeds, data.squared)
+
+    def _folder(self, subject: Subject) -> Path | None:
+        return Path(self.folder).expanduser() if self.folder else _published_folder(subject)
 
     def _reference(self, subject: Subject, source: Source) -> tuple[str, dict[str, float]] | None:
         if self.reference is not None:
@@ -212,6 +224,14 @@ def _published_folder(subject: Subject) -> Path | None:
     name = PUBLISHED.get(subject.data.name)
     folder = (subject.data_root or default_root()) / name if name else None
     return folder if folder is not None and folder.is_dir() else None
+
+
+def _library() -> str:
+    """The version of what generates corruptions; empty if it is not installed."""
+    try:
+        return version("imagecorruptions-imaug")
+    except PackageNotFoundError:
+        return ""
 
 
 def _what_to_do(subject: Subject) -> str:
@@ -238,24 +258,28 @@ def _picked(view: View, rows_N: NDArray[np.int64], row: int) -> NDArray[np.uint8
 
 @torch.no_grad()
 def _count_wrong(subject: Subject, batches: TestBatches) -> int:
-    wrong = torch.zeros((), dtype=torch.int64, device=batches.device)
+    guesses, wrong = [], torch.zeros((), dtype=torch.int64, device=batches.device)
     for images_BCHW, labels_B, total in batches:
-        wrong += (subject.model(images_BCHW).argmax(1) != labels_B).sum()
+        guesses.append(likeliest(subject.model(images_BCHW)))
+        wrong += (guesses[-1] != labels_B).sum()
         if subject.watch is not None:
             subject.watch(total / len(batches.labels_N))
+    here = int(wrong), torch.cat(guesses).cpu()
     if subject.world_size == 1:
-        return int(wrong)
-    from torch import distributed
+        parts: list[Any] = [here]
+    else:
+        from torch import distributed
 
-    parts: list[Any] = [None] * subject.world_size
-    distributed.all_gather_object(parts, int(wrong))
-    return sum(parts)
+        parts = [None] * subject.world_size
+        distributed.all_gather_object(parts, here)
+    require_likeliest(torch.cat([guesses_N for _, guesses_N in parts]))
+    return sum(count for count, _ in parts)
 
 
 def _summary(
-    errors: Mapping[str, Sequence[float]], reference: tuple[str, dict[str, float]] | None, images: int
+    errors: Mapping[str, Sequence[float]], reference: tuple[str, dict[str, float]] | None, images: int, other: str
 ) -> Iterator[tuple[str, Value]]:
-    """What is over several corruptions."""
+    """What is over several corruptions. ``other`` says that the reference was asked about other images, if it was."""
     means = {name: fmean(values) for name, values in errors.items()}
     fifteen = {name: means[name] for name in CORRUPTIONS if name in means}
     absent = len(CORRUPTIONS) - len(fifteen)
@@ -273,9 +297,36 @@ def _summary(
         return
     name, of_reference = reference
     if not absent:
-        yield "corruption/mce", Number(fmean(relative_errors(fifteen, of_reference).values()), images, "%")
-    yield "corruption/mce/reference", Note(f"Mean corruption error relative to {name}.")
+        try:
+            yield "corruption/mce", Number(fmean(relative_errors(fifteen, of_reference).values()), images, "%")
+        except UsageError as error:
+            yield "corruption/mce", Missing(str(error))
+    yield "corruption/mce/reference", Note(f"Mean corruption error relative to {name}{other}.")
     yield "corruption/all", _table(errors, name, of_reference)
+
+
+def _told(where: str) -> str:
+    return f"Corrupted images: {where}."
+
+
+def _other_images(reference: str | None, source: Source) -> str:
+    """A clause that says that the reference's errors are over images from elsewhere; empty if they are not, or may be.
+
+    AlexNet's are over ImageNet-C; an ``evaluation.json`` says what its own are over.
+    """
+    if reference is None:
+        return ""
+    if reference.casefold() == "alexnet":
+        theirs = _told("read from ImageNet-C")
+    else:
+        path, _, wanted = reference.partition("#")
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        networks = content.get("networks", [])
+        chosen = [network for network in networks if network["name"] == wanted or not wanted]
+        theirs = chosen[0]["values"].get("corruption/source", {}).get("text", "") if chosen else ""
+    if not theirs or theirs == _told(source.where):
+        return ""
+    return f", whose images were others ({theirs.removeprefix('Corrupted images: ').rstrip('.')}): not to be compared"
 
 
 def _table(

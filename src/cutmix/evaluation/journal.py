@@ -1,7 +1,8 @@
 """The journal of an evaluation: every value as soon as it is known, so that an interrupted one goes on from there.
 
 ``evaluation.jsonl`` begins with the settings; each further line is a value, a step of a long answer (``Subject.once``),
-or the note that a question is answered. Answers are kept by network and question, so that others can be added later.
+or the note that a question is answered or asked again. Answers are kept by network and question, so that others can be
+added later.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cutmix.errors import CutmixError, UsageError
-from cutmix.evaluation.values import Picture, Value
+from cutmix.evaluation.values import Missing, Picture, Value
 from cutmix.files import write_atomically
 
 JOURNAL = "evaluation.jsonl"
@@ -31,7 +32,7 @@ class Key(NamedTuple):
     network: str
     """What stands for the weights and the data that they were asked about."""
     question: str
-    """The question's ``repr``."""
+    """The question's ``repr``, and after a bar what else its answer depends on, if anything."""
 
 
 @dataclass
@@ -42,6 +43,16 @@ class Answer:
     steps: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     """How long it took, once it is whole."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether all that it says is why the question could not be asked, which may have changed since."""
+        return bool(self.values) and all(value["kind"] == Missing.kind for value in self.values.values())
+
+    def forget(self) -> None:
+        """As if it had not been asked for; its steps stay."""
+        self.values.clear()
+        self.seconds = None
 
 
 class Journal:
@@ -68,8 +79,11 @@ class Journal:
         return self._answers.setdefault(key, Answer())
 
     def begin(self, key: Key) -> None:
-        """Forget the values of an answer that was broken off; its steps stay."""
-        self.answer(key).values.clear()
+        """Forget the values of an answer that was broken off, or could not be had; its steps stay."""
+        answer = self.answer(key)
+        if answer.values or answer.seconds is not None:
+            self._write({"network": key.network, "question": key.question, "again": True})
+            answer.forget()
 
     def add(self, key: Key, name: str, value: Value) -> None:
         """Write a value down; a picture's pixels become a file."""
@@ -128,6 +142,8 @@ class Journal:
         answer = self.answer(Key(line["network"], line["question"]))
         if "name" in line:
             answer.values[line["name"]] = line["value"]
+        elif "again" in line:
+            answer.forget()
         elif "step" in line:
             answer.steps[line["step"]] = line["result"]
         else:

@@ -51,7 +51,7 @@ class Found:
     full_N: NDArray[np.float64]
     """Of the box that covers the whole view."""
     same_classes: bool
-    """Whether the network tells as many classes apart as the data has."""
+    """Whether the network's classes are the data's, by their names where these are known, else by their number."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Localization(Question):
         whole = subject.together(columns, placed).numpy()
         right_N, tight_N, full_N = whole[:, :3].T
         largest_NL, any_NL = np.split(whole[:, 3:], 2, axis=1)
-        return Found(right_N > 0, tight_N, largest_NL, any_NL, full_N, classes == subject.num_classes)
+        return Found(right_N > 0, tight_N, largest_NL, any_NL, full_N, subject.tells_apart(classes))
 
     def maps(self, subject: Subject, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Maps in [0, 1] at the size of the images, and logits."""

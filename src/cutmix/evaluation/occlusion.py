@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cutmix.errors import UsageError
 from cutmix.evaluation.question import Question
-from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.evaluation.values import Curve, Number, Value
 from cutmix.mixing import Box, Erase, box_around
 
@@ -93,16 +93,17 @@ class Occlusion(Question):
     @torch.no_grad()
     def answer(self, subject: Subject) -> Iterator[tuple[str, Value]]:
         sides = hole_sides(subject.data.image_size, self.steps)
-        wrong = []
-        for images_BCHW, labels_B, _ in subject.batches(cost=2.0 * len(sides)):
+        guesses = []
+        for images_BCHW, _, _ in subject.batches(cost=2.0 * len(sides)):
             # One at a time: all of them at once would be too much memory for photos.
             occluded = (
                 occlude(images_BCHW, side, self.fill)
                 for occlude in (occlude_centre, occlude_boundary)
                 for side in sides
             )
-            wrong.append(torch.stack([subject.model(images).argmax(1) != labels_B for images in occluded], dim=1))
-        wrong_N2S = subject.together(torch.cat(wrong)).reshape(-1, 2, len(sides))
+            guesses.append(torch.stack([likeliest(subject.model(images)) for images in occluded], dim=1))
+        guesses_N2S = require_likeliest(subject.together(torch.cat(guesses))).reshape(-1, 2, len(sides))
+        wrong_N2S = guesses_N2S != torch.from_numpy(subject.split.labels_N)[:, None, None]
         centre_S, boundary_S = (100 * wrong_N2S.double().mean(0)).tolist()
         yield "occlusion/centre", Curve(sides, centre_S, "side of the hole (pixels)", "top-1 error (%)")
         yield "occlusion/centre/mean", Number(float(np.mean(centre_S)), len(subject), "%")

@@ -17,7 +17,14 @@ from cutmix.data import Split
 from cutmix.errors import CutmixError, UsageError
 from cutmix.evaluation.detection import Detection, detection, roc
 from cutmix.evaluation.ood_scores import Energy, Mahalanobis, MaxLogit, MaxSoftmax, Neighbours, Odin, Score, Scores
-from cutmix.evaluation.out_sets import OutSet, load_out_set, shared_images, split_spec, usual_out_sets
+from cutmix.evaluation.out_sets import (
+    OutSet,
+    fingerprint_of_spec,
+    load_out_set,
+    shared_images,
+    split_spec,
+    usual_out_sets,
+)
 from cutmix.evaluation.question import Question
 from cutmix.evaluation.subject import Outputs, Subject
 from cutmix.evaluation.values import Cell, Curve, Missing, Note, Number, Table, Value
@@ -69,6 +76,11 @@ class OutOfDistribution(Question):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise UsageError(f"two out-sets are called {twice[0]!r}: name one of them, {twice[0]}-2=PATH.")
+        taken = [name for name in names if name in ("", "mean", "all") or "/" in name]
+        if taken:
+            raise UsageError(
+                f"an out-set cannot be called {taken[0]!r}: name it otherwise, NAME=PATH, without a slash."
+            )
         if self.train_images < 1 or not self.scores:
             raise UsageError("at least one training image and one score are needed.")
 
@@ -106,6 +118,10 @@ class OutOfDistribution(Question):
             "ood/all": f"All numbers of this question, in percent. {positive}",
         }
 
+    def surroundings(self, subject: Subject) -> str:
+        specs, _ = self._specs(subject)
+        return " ".join(f"{split_spec(spec)[0]}:{fingerprint_of_spec(spec, subject.data_root)}" for spec in specs)
+
     def passes(self, subject: Subject) -> float:
         specs, _ = self._specs(subject)
         training = min(self.train_images, len(subject.data.train)) / len(subject)
@@ -129,11 +145,11 @@ class OutOfDistribution(Question):
         for spec in specs:
             try:
                 out = self._load(spec, subject)
-            except CutmixError as error:
+                outputs = subject.outputs_of(out.images, features=self.wants_features)
+            except CutmixError as error:  # no such images, one that cannot be read, or logits that are not finite
                 yield f"ood/{split_spec(spec)[0]}", Missing(str(error))
                 continue
             yield from _notes(subject, out)
-            outputs = subject.outputs_of(out.images, features=self.wants_features)
             for key, in_scores_N in in_scores.items():
                 out_scores_M = scorers[key](out.images, outputs)
                 found[out.name, key] = detection(in_scores_N, out_scores_M), len(out_scores_M)
@@ -189,7 +205,7 @@ def _means(found: Found, scores: list[str], inside: int) -> Iterator[tuple[str, 
 def _notes(subject: Subject, out: OutSet) -> Iterator[tuple[str, Value]]:
     if out.how:
         yield f"ood/{out.name}/fitted", Note(f"The images of {out.name} were made to fit: {out.how}.")
-    shared = shared_images(subject.split, out.images, subject.data.image_size)
+    shared = shared_images(subject.split, out.images, subject.data.image_size, subject.data.squared)
     if shared:
         yield (
             f"ood/{out.name}/shared",

@@ -31,6 +31,7 @@ from cutmix.data.find import KNOWN
 from cutmix.data.transforms import centre_view
 from cutmix.errors import CutmixError, UsageError, nearest
 from cutmix.evaluation.subject import Source
+from cutmix.files import fingerprint_of_files
 
 Draw: TypeAlias = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
 
@@ -105,6 +106,17 @@ def usual_out_sets(data: Data, root: Path | None = None) -> tuple[list[str], lis
     return [*NOISE, *found], [name for name in others if name not in found]
 
 
+def fingerprint_of_spec(spec: str, root: Path | None = None) -> str:
+    """What changes when the files that ``spec`` names do; empty for noise and for what comes with a library."""
+    _, what = split_spec(spec)
+    if what in NOISE:
+        return ""
+    if what in KNOWN:
+        place = KNOWN[what].found(default_root() if root is None else Path(root))
+        return fingerprint_of_files(place, depth=1) if place is not None else ""
+    return fingerprint_of_files(_path(what))
+
+
 def split_spec(spec: str) -> tuple[str, str]:
     """(name, what to load) of ``NAME=SPEC``, or of a spec alone, which is named after itself.
 
@@ -113,7 +125,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     """
     name, equals, rest = spec.partition("=")
     what = rest if equals else spec
-    path = Path(what.removeprefix("folder:").removeprefix("arrays:")).expanduser()
+    path = _path(what)
     if what in NOISE or what in KNOWN:
         return (name if equals else what), what
     if not path.exists():
@@ -123,6 +135,10 @@ def split_spec(spec: str) -> tuple[str, str]:
             "'images', a folder of pictures, arrays:FOLDER; each may be named: NAME=PATH."
         )
     return (name if equals else path.resolve().stem), what
+
+
+def _path(what: str) -> Path:
+    return Path(what.removeprefix("folder:").removeprefix("arrays:")).expanduser()
 
 
 def load_out_set(
@@ -148,7 +164,7 @@ def load_out_set(
     name, what = split_spec(spec)
     if what in NOISE:
         return OutSet(name, Noise(NOISE[what], count, data.image_size, rng))
-    path = Path(what.removeprefix("folder:")).expanduser()
+    path = _path(what)
     if what not in KNOWN and not what.startswith("arrays:"):
         return _fitted(name, keep(list_pictures(path) if path.is_dir() else read_images(path)), data)
     return _fitted(name, keep(load_data(what, root).test), data)
@@ -196,19 +212,20 @@ def _viewed(name: str, split: PhotoSplit, data: Data) -> OutSet:
     """Photos as they are, for a network of photos; else each as small images are shown, in memory."""
     if data.image_size > SMALL_SIDE:
         return OutSet(name, split)
-    images_NHWC = views(split, data.image_size)
-    return OutSet(name, ArraySplit(images_NHWC, split.labels_N), "the short side resized, the middle cropped")
+    images_NHWC = views(split, data.image_size, data.squared)
+    how = "both sides resized, their ratio ignored" if data.squared else "the short side resized"
+    return OutSet(name, ArraySplit(images_NHWC, split.labels_N), f"{how}, the middle cropped")
 
 
-def views(split: PhotoSplit, size: int) -> np.ndarray:
+def views(split: PhotoSplit, size: int, squared: int = 0) -> np.ndarray:
     """Every photo as tests see it, uint8 (N, size, size, 3)."""
     images_NHWC = np.empty((len(split), size, size, 3), dtype=np.uint8)
     for row, path in enumerate(split.paths):
-        images_NHWC[row] = centre_view(read_photo(path), size)
+        images_NHWC[row] = centre_view(read_photo(path), size, squared)
     return images_NHWC
 
 
-def shared_images(one: Split, other: Source, size: int) -> int:
+def shared_images(one: Split, other: Source, size: int, squared: int = 0) -> int:
     """How many images of ``other`` are in ``one`` too: the same pixels; of two sets of photos, the same files."""
     if not isinstance(other, ArraySplit | PhotoSplit):
         return 0
@@ -217,13 +234,16 @@ def shared_images(one: Split, other: Source, size: int) -> int:
         candidates = ([path for path in split.paths if path.stat().st_size in sizes] for split in (one, other))
         here, there = ([_digest(path.read_bytes()) for path in paths] for paths in candidates)
     else:
-        here, there = ([_digest(np.ascontiguousarray(image).data) for image in _pixels(s, size)] for s in (one, other))
+        here, there = (
+            [_digest(np.ascontiguousarray(image).data) for image in _pixels(split, size, squared)]
+            for split in (one, other)
+        )
     known = set(here)
     return sum(digest in known for digest in there)
 
 
-def _pixels(split: Split, size: int) -> np.ndarray:
-    return split.images_NHWC if isinstance(split, ArraySplit) else views(split, size)
+def _pixels(split: Split, size: int, squared: int) -> np.ndarray:
+    return split.images_NHWC if isinstance(split, ArraySplit) else views(split, size, squared)
 
 
 def _digest(content: bytes | memoryview) -> bytes:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from cutmix.errors import UsageError
 from cutmix.evaluation.accuracy import rate
 from cutmix.evaluation.question import Question
-from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.evaluation.values import Number, Value
 
 EPS = 8 / 255
@@ -175,11 +175,12 @@ def attack_values(name: str, subject: Subject, attack: Attack, cost: float) -> I
         places = range(done, done + total)[subject.rank :: subject.world_size]
         attacked_BCHW = attack(model, pixels_BCHW, labels_B, places)
         with torch.no_grad():
-            hits_B = model(attacked_BCHW).argmax(1) == labels_B
+            guesses_B = likeliest(model(attacked_BCHW))
             change_BV = (attacked_BCHW - pixels_BCHW).abs().flatten(1)
-            seen.append(torch.stack([hits_B, change_BV.amax(1), change_BV.mean(1)], dim=1))
+            seen.append(torch.stack([guesses_B, change_BV.amax(1), change_BV.mean(1)], dim=1))
         done += total
-    hits_N, largest_N, mean_N = subject.together(torch.cat(seen)).T
+    guesses_N, largest_N, mean_N = subject.together(torch.cat(seen)).T
+    hits_N = require_likeliest(guesses_N) == torch.from_numpy(subject.split.labels_N)
     yield f"{name}/accuracy", rate(int(hits_N.sum()), len(subject))
     yield f"{name}/largest_change", Number(255 * float(largest_N.max()), len(subject), "grey levels")
     yield f"{name}/mean_change", Number(255 * float(mean_N.double().mean()), len(subject), "grey levels")

@@ -1,9 +1,15 @@
-"""What an evaluation shows while it runs: a bar with the time left on a terminal, a line a question in a log."""
+"""What an evaluation shows while it runs: a bar with the time left on a terminal, a line a question in a log.
+
+What a pass takes differs between questions (corrupted images have to be made first), so each is told by its own pace as
+soon as there is one: of this question until now, else of an earlier network's answer to it, else of all there was.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 
@@ -19,14 +25,22 @@ class Progress:
         self._silent = silent
         self._bar: Any = None
         self._total = self._done = self._until = 0.0
-        self._began = time.monotonic()
+        self._left: dict[str, float] = defaultdict(float)
+        """Passes of each question that has not begun."""
+        self._ended: list[tuple[str, float, float]] = []
+        """(question, passes, seconds) of each that has ended."""
+        self._question, self._start, self._began = "", 0.0, time.monotonic()
 
-    def expect(self, passes: float) -> None:
-        """So much is to be done in all."""
-        self._total, self._began = max(passes, 1e-9), time.monotonic()
+    def expect(self, plan: Iterable[tuple[str, float]]) -> None:
+        """So many passes of each question are to come, those of all networks."""
+        for question, passes in plan:
+            self._left[question] += passes
+        self._total = max(sum(self._left.values()), 1e-9)
 
-    def begin(self, label: str, passes: float) -> None:
+    def begin(self, question: str, label: str, passes: float) -> None:
         """A question begins, which is expected to take so many passes."""
+        self._left[question] = max(self._left[question] - passes, 0.0)
+        self._question, self._start, self._began = question, self._done, time.monotonic()
         self._until = self._done + passes
         if self.live:
             from tqdm import tqdm
@@ -41,20 +55,30 @@ class Progress:
         step = min(passes, self._until - self._done)
         self._done += step
         if self._bar is not None:
-            # tqdm knows the pace of this question only; what is left is told at the pace of all of them.
+            # tqdm would tell the time left at the pace of this question only.
             self._bar.set_postfix_str(f"about {_spoken(self.seconds_left())} left", refresh=False)
             self._bar.update(step)
 
     def end(self, label: str, seconds: float) -> None:
         """The question is answered: what it did not take of what was expected counts as done."""
         self.advance(self._until - self._done)
+        self._ended.append((self._question, self._done - self._start, seconds))
         left = self.seconds_left()
         self.say(f"{label}: {_spoken(seconds)}" + (f", about {_spoken(left)} left" if left >= 1 else ""))
 
     def seconds_left(self) -> float:
-        """At the pace until now."""
-        elapsed = time.monotonic() - self._began
-        return elapsed * (self._total - self._done) / self._done if self._done > 0 else 0.0
+        """Of this question and of those to come; 0 as long as nothing was done."""
+        here = (self._question, self._done - self._start, time.monotonic() - self._began)
+        begun = [here] if self._until > self._done > self._start else []
+        left = {**self._left, self._question: self._left[self._question] + self._until - self._done}
+        return sum(passes * self._pace(question, begun) for question, passes in left.items())
+
+    def _pace(self, question: str, begun: list[tuple[str, float, float]]) -> float:
+        """Seconds a pass of a question: its own pace, or that of all questions where it was not seen yet."""
+        every = [*self._ended, *begun]
+        own = [seen for seen in every if seen[0] == question] or every
+        passes = sum(passes for _, passes, _ in own)
+        return sum(seconds for *_, seconds in own) / passes if passes > 0 else 0.0
 
     def say(self, text: str) -> None:
         """Print a line; the bar makes room for it."""

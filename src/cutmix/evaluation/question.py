@@ -63,6 +63,13 @@ class Question(ABC):
         """How long the answer takes, in forward passes over the test images, roughly. For the time left."""
         return 1.0
 
+    def surroundings(self, subject: Subject) -> str:
+        """What else the answer depends on, in a few letters: files beside the data set, and what is installed.
+
+        An answer that was written down counts as long as this stays the same.
+        """
+        return ""
+
     @classmethod
     def for_suite(cls, suite: str) -> Question | None:
         """The question as ``suite`` asks it, or None if it does not."""

@@ -63,6 +63,8 @@ class Subject:
         workers: processes that decode photos.
         data_root: where other data sets lie that a question needs; ``default_root()`` unless given.
         wants_features: note the features in the same pass as the logits, because some question needs them.
+        class_names: of the network's classes, in their order; None if they are not known, and only their number can be
+            compared with the data's.
         watch: called with the share of a forward pass over the test split that was just done.
     """
 
@@ -78,6 +80,7 @@ class Subject:
     world_size: int = 1
     wants_features: bool = False
     watch: Callable[[float], None] | None = None
+    class_names: Sequence[str] | None = None
     memory: MutableMapping[str, Any] = field(default_factory=dict)
     """What :meth:`once` remembers. An evaluation that is written to disk puts its journal here."""
 
@@ -104,6 +107,12 @@ class Subject:
     @property
     def num_classes(self) -> int:
         return self.data.num_classes
+
+    def tells_apart(self, classes: int) -> bool:
+        """Whether the data's classes are those of the network, which gives ``classes`` logits."""
+        if self.class_names is None:
+            return classes == self.num_classes
+        return tuple(self.class_names) == self.data.classes
 
     @cached_property
     def split(self) -> Split:
@@ -304,6 +313,22 @@ def require_features(outputs: Outputs) -> Tensor:
     if outputs.features_ND is None:
         raise UsageError("the network does not end in a linear layer over one vector an image, so it has no features.")
     return outputs.features_ND
+
+
+def likeliest(logits_BK: Tensor) -> Tensor:
+    """The class of the largest logit, (B,); -1 where a logit is not finite, since argmax takes NaN for the largest."""
+    return torch.where(logits_BK.isfinite().all(1), logits_BK.argmax(1), -1)
+
+
+def require_likeliest(guesses: Tensor) -> Tensor:
+    """``guesses`` of any shape, as :func:`likeliest` gives them; ``UsageError`` if one is none.
+
+    It is asked once, of all images, so that no batch waits for the device.
+    """
+    wrong = int((guesses < 0).sum())
+    if wrong:
+        raise UsageError(f"the network gave logits that are not finite for {wrong} of {guesses.numel()} images")
+    return guesses
 
 
 def _require_logits(logits_BK: Any, images: int, classes: int) -> None:

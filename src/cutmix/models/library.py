@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlparse
 
 import torch
@@ -75,6 +75,22 @@ def torchvision_normalisation(name: str, weights: str) -> Normalisation:
     """Mean and standard deviation of each channel, in units where a pixel lies in [0, 1], that ``weights`` expect."""
     preset = _torchvision_weights(name, weights).transforms()
     return tuple(preset.mean), tuple(preset.std)
+
+
+class PhotoView(NamedTuple):
+    """How a library's own tests show a photo to a network."""
+
+    size: int
+    """Pixels a side of what the network is fed."""
+    resized: int
+    """Pixels of the short side before the middle is cropped."""
+    interpolation: str
+
+
+def torchvision_view(name: str, weights: str) -> PhotoView:
+    """How torchvision tests these weights: ViT's and EfficientNet's larger ones see more than 224 pixels."""
+    preset = _torchvision_weights(name, weights).transforms()
+    return PhotoView(preset.crop_size[0], preset.resize_size[0], preset.interpolation.value)
 
 
 def torchvision_kwargs(name: str, weights: str) -> dict[str, Any]:
@@ -201,6 +217,13 @@ def timm_normalisation(name: str) -> Normalisation:
     """Mean and standard deviation of each channel, in units where a pixel lies in [0, 1], that the weights expect."""
     noted = _timm().get_pretrained_cfg(name)
     return tuple(noted.mean), tuple(noted.std)
+
+
+def timm_view(name: str) -> PhotoView:
+    """How timm tests a network's trained weights."""
+    noted = _timm().get_pretrained_cfg(name)
+    size = (noted.test_input_size or noted.input_size)[-1]
+    return PhotoView(size, int(size / (noted.test_crop_pct or noted.crop_pct)), noted.interpolation)
 
 
 def _made_by_timm(name: str, num_classes: int | None, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:

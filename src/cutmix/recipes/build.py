@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cutmix.mixing import Mixing
     from cutmix.models import Regularizer
     from cutmix.models.checkpoints import Weights
-    from cutmix.models.library import Normalisation
+    from cutmix.models.library import Normalisation, PhotoView
     from cutmix.training.schedules import Schedule
 
 LIBRARIES = ("torchvision", "timm")
@@ -53,7 +53,7 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
     """
     # What is only a matter of spelling is checked before any data is read.
     mixing = make_mixing(recipe.mixing)
-    schedule = construct(parse_call(recipe.schedule), names.schedules(), "schedule")
+    schedule = make_schedule(recipe.schedule)
     regularizer = make_regularizer(recipe.regularizer)
     if recipe.model != AUTO:
         model_constructor(parse_call(recipe.model))
@@ -120,6 +120,11 @@ def make_mixing(text: str) -> Mixing:
 def make_regularizer(text: str) -> Regularizer:
     """The layer regularizer that a constructor call describes."""
     return construct(parse_call(text), names.regularizers(), "regularizer")
+
+
+def make_schedule(text: str) -> Schedule:
+    """The schedule that a constructor call describes."""
+    return construct(parse_call(text), names.schedules(), "schedule")
 
 
 def make_augment(text: str) -> Any:
@@ -206,6 +211,17 @@ def pretrained_normalisation(call: Call) -> Normalisation | None:
     from cutmix.models.library import timm_normalisation, torchvision_normalisation
 
     return timm_normalisation(name) if library == "timm" else torchvision_normalisation(name, weights)
+
+
+def pretrained_view(call: Call) -> PhotoView | None:
+    """How a library's own tests show photos to a network's trained weights; None for an untrained network."""
+    library, name = _library_name(call)
+    weights = _trained_weights(call) if library else None
+    if weights is None:
+        return None
+    from cutmix.models.library import timm_view, torchvision_view
+
+    return timm_view(name) if library == "timm" else torchvision_view(name, weights)
 
 
 def without_pretrained(call: Call) -> Call:

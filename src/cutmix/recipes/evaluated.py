@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,14 @@ from cutmix.files import write_atomically
 from cutmix.recipes import names
 from cutmix.recipes.calls import Call, construct, parse_call
 from cutmix.recipes.published import published
-from cutmix.recipes.trained import Trained, data_of, load_trained
+from cutmix.recipes.trained import Trained, class_difference, data_of, load_trained
 from cutmix.results import code_version, describe_machine
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cutmix.data import Data
-    from cutmix.evaluation.journal import Journal
+    from cutmix.evaluation.journal import Answer, Journal, Key
     from cutmix.evaluation.progress import Progress
     from cutmix.evaluation.question import Question
     from cutmix.evaluation.subject import Subject
@@ -141,13 +141,14 @@ def evaluate_networks(
 
     networks = [_network(source, model, best) for source in sources]
     load = _remembering()
-    others = not any(question.needs_same_classes for question in questions)
+    # With a question that needs no labels, those that do are named as missing, and not the whole refused.
+    others = not all(question.needs_same_classes for question in questions)
     keys = [
         _key(network, data_of(network.trained, data, data_root, load, other_classes=others)[1]) for network in networks
     ]
     for number, key in enumerate(keys):
         if key in keys[:number]:
-            raise UsageError(f"{networks[number].source} has the weights of {networks[keys.index(key)].source}.")
+            raise UsageError(f"{networks[number].source} is the same network as {networks[keys.index(key)].source}.")
     accelerator = make_accelerator(Settings(), cpu=cpu)
     first = accelerator.process_index == 0
     progress = progress or Progress(silent=True)
@@ -162,12 +163,14 @@ def evaluate_networks(
         subject = Subject(
             network.trained.model, loaded, accelerator.device, batch_size, limit, seed, workers, data_root,
             accelerator.process_index, accelerator.num_processes, watch=progress.advance,
+            class_names=network.trained.classes,
         )  # fmt: skip
         if number == 0:
-            progress.expect(_passes(subject, questions, journal, keys))
-        _ask_all(subject, questions, journal, key, network.name, progress)
+            progress.expect(_plan(subject, questions, journal, keys))
+        found = _Answers(subject, questions, journal, key)
+        _ask_all(found, class_difference(network.trained, loaded), network.name, progress)
         subject.model.cpu()
-        entries.append(_entry(network, spec, loaded, subject, key, questions, journal))
+        entries.append(_entry(network, spec, loaded, found))
     content = {
         "format": FORMAT,
         "command": command,
@@ -183,32 +186,70 @@ def evaluate_networks(
     return content
 
 
-def _ask_all(
-    subject: Subject, questions: Sequence[Question], journal: Journal, network: str, name: str, progress: Progress
-) -> None:
-    from cutmix.evaluation.journal import Key
-    from cutmix.evaluation.question import ask
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What the journal knows of one network's answers to the questions."""
 
-    open_ones = [q for q in questions if journal.answer(Key(network, repr(q))).seconds is None]
+    subject: Subject
+    questions: Sequence[Question]
+    journal: Journal
+    network: str
+
+    @cached_property
+    def _keys(self) -> dict[str, Key]:
+        # Once: an out-set may lie around the very folder that is written to.
+        return {question.name: _answer_key(self.network, question, self.subject) for question in self.questions}
+
+    def key(self, question: Question) -> Key:
+        return self._keys[question.name]
+
+    def of(self, question: Question) -> Answer:
+        return self.journal.answer(self.key(question))
+
+    @property
+    def open_ones(self) -> list[Question]:
+        """The questions that are not answered, or could not be asked and may be asked now."""
+        answers = [(question, self.of(question)) for question in self.questions]
+        return [question for question, answer in answers if answer.seconds is None or answer.is_missing]
+
+
+def _answer_key(network: str, question: Question, subject: Subject) -> Key:
+    from cutmix.evaluation.journal import Key
+
+    return Key(network, " | ".join(filter(None, (repr(question), question.surroundings(subject)))))
+
+
+def _ask_all(found: _Answers, difference: str, name: str, progress: Progress) -> None:
+    """Ask what is open. ``difference`` says why no question that needs the labels can be asked; empty if it can."""
+    from cutmix.evaluation.question import ask
+    from cutmix.evaluation.values import Missing
+
+    subject, journal, open_ones = found.subject, found.journal, found.open_ones
     subject.wants_features = any(question.wants_features for question in open_ones)
     for question in open_ones:
-        key, label, began = Key(network, repr(question)), f"{name}: {question.name}", time.monotonic()
+        key, began = found.key(question), time.monotonic()
         journal.begin(key)
         subject.memory = journal.steps(key)
-        progress.begin(label, question.passes(subject))
-        for value_name, value in ask(question, subject):
-            journal.add(key, value_name, value)
+        progress.begin(question.name, f"{name}: {question.name}", question.passes(subject))
+        if difference and question.needs_same_classes:
+            journal.add(
+                key, question.name, Missing(f"{question.name} needs the network's classes in the data: {difference}")
+            )
+        else:
+            for value_name, value in ask(question, subject):
+                journal.add(key, value_name, value)
         seconds = time.monotonic() - began
         journal.done(key, seconds)
-        progress.end(label, seconds)
+        progress.end(f"{name}: {question.name}", seconds)
 
 
-def _passes(subject: Subject, questions: Sequence[Question], journal: Journal, keys: Sequence[str]) -> float:
-    """What is still to be done, as if all networks cost what the first one does."""
-    from cutmix.evaluation.journal import Key
-
-    open_ones = [q for q in questions for key in keys if journal.answer(Key(key, repr(q))).seconds is None]
-    return sum(question.passes(subject) for question in open_ones)
+def _plan(
+    subject: Subject, questions: Sequence[Question], journal: Journal, keys: Sequence[str]
+) -> Iterator[tuple[str, float]]:
+    """(question, passes) of what is still to be done, as if all networks cost what the first one does."""
+    for network in keys:
+        for question in _Answers(subject, questions, journal, network).open_ones:
+            yield question.name, question.passes(subject)
 
 
 def _network(source: str, model: str, best: bool) -> Network:
@@ -231,9 +272,14 @@ def _remembering() -> Callable[..., Data]:
 
 
 def _key(network: Network, data: Data) -> str:
-    """16 hex digits that stand for the weights, and for the images as the network gets them."""
-    digest = blake2b(repr((data.fingerprint, data.mean, data.std, data.image_size)).encode(), digest_size=8)
-    for name, tensor in _weights(network.trained.model):
+    """16 hex digits that stand for the network, and for the images as it gets them.
+
+    Weights alone would not do: they fit networks of other strides, and layer noise has none.
+    """
+    trained = network.trained
+    shown = (data.fingerprint, data.mean, data.std, data.image_size, data.squared)
+    digest = blake2b(repr((shown, trained.model_call, trained.regularizer)).encode(), digest_size=8)
+    for name, tensor in _weights(trained.model):
         digest.update(name.encode())
         digest.update(tensor)
     return digest.hexdigest()
@@ -247,38 +293,33 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Any]]:
         yield name, plain.view(torch.uint8).numpy().data
 
 
-def _entry(
-    network: Network,
-    spec: str,
-    data: Data,
-    subject: Subject,
-    key: str,
-    questions: Sequence[Question],
-    journal: Journal,
-) -> dict[str, Any]:
-    from cutmix.evaluation.journal import Key
-
-    answers = {question.name: journal.answer(Key(key, repr(question))) for question in questions}
-    parameters = sum(weight.numel() for weight in network.trained.model.parameters())
+def _entry(network: Network, spec: str, data: Data, found: _Answers) -> dict[str, Any]:
+    answers = {question.name: found.of(question) for question in found.questions}
+    trained = network.trained
+    compared = "number" if trained.classes is None else "name"
+    paper = published(network.recipe, spec, data, found.questions)
+    parameters = sum(weight.numel() for weight in trained.model.parameters())
     return {
         "name": network.name,
         "source": network.source,
-        "checkpoint": network.trained.source,
-        "model": network.trained.model_call,
+        "checkpoint": trained.source,
+        "model": trained.model_call,
         "parameters": parameters,
-        "key": key,
+        "key": found.network,
         "recipe": network.recipe,
+        "note": trained.note,
+        "classes_compared_by": compared if not class_difference(trained, data) else None,
         "data": {
             "spec": spec,
             "name": data.name,
             "note": data.note,
             "test_images": len(data.test),
-            "asked": len(subject),
+            "asked": len(found.subject),
             "classes": data.num_classes,
             "image_size": data.image_size,
             "fingerprint": data.fingerprint,
         },
-        "paper": {name: asdict(number) for name, number in published(network.recipe).items()},
+        "paper": {name: asdict(number) for name, number in paper.items()},
         "seconds": {name: answer.seconds for name, answer in answers.items()},
         "values": {name: value for answer in answers.values() for name, value in answer.values.items()},
     }

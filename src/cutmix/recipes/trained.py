@@ -15,6 +15,7 @@ from cutmix.recipes.build import (
     make_regularizer,
     model_call,
     pretrained_normalisation,
+    pretrained_view,
     without_pretrained,
 )
 from cutmix.recipes.calls import parse_call
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cutmix.data import Data
     from cutmix.models.checkpoints import Weights
+    from cutmix.models.library import PhotoView
 
 Triple: TypeAlias = tuple[float, float, float]
 
@@ -46,6 +48,10 @@ class Trained:
     """Of the data that it was trained on."""
     train_images: int = 0
     """How many of that data's training images it was trained on, if not on all."""
+    regularizer: str = "none"
+    """Layer noise that it was trained with: what is left of it scales layers in evaluation."""
+    note: str = ""
+    """What a reader of numbers about it should know."""
 
     @property
     def num_classes(self) -> int:
@@ -55,9 +61,10 @@ class Trained:
         from torch import nn
 
         heads = [module.out_features for module in self.model.modules() if isinstance(module, nn.Linear)]
-        if not heads:
+        noted = heads[-1] if heads else getattr(self.model, "num_classes", None)  # SqueezeNet's head is a convolution
+        if not isinstance(noted, int):
             raise UsageError(f"{self.source} does not say how many classes its network tells apart")
-        return heads[-1]
+        return noted
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -107,10 +114,11 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
     network = make_model(without_pretrained(parse_call(call)))
     load_weights(network, weights, source=str(path))
     # Its layers are a part of what was trained: some scale the residuals in evaluation.
-    regularize(network, make_regularizer(about.get("recipe", {}).get("regularizer", "none")))
+    regularizer = about.get("recipe", {}).get("regularizer", "none")
+    regularize(network, make_regularizer(regularizer))
     network.eval()
     if "classes" not in about:
-        return Trained(network, call, str(path), **_usual_input(network))
+        return Trained(network, call, str(path), regularizer=regularizer, **_usual_input(network))
     return Trained(
         network,
         call,
@@ -123,6 +131,7 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
         squared=about.get("squared", 0),
         fingerprint=about.get("fingerprint"),
         train_images=about.get("recipe", {}).get("train_images", 0),
+        regularizer=regularizer,
     )
 
 
@@ -149,7 +158,23 @@ def _pretrained(source: str) -> Trained:
     usual = _usual_input(network)
     if expected := pretrained_normalisation(call):
         usual["mean"], usual["std"] = expected
+    if view := pretrained_view(call):
+        usual["image_size"], usual["note"] = view.size, _other_view(view)
     return Trained(network, source, source, data="imagenet", **usual)
+
+
+def _other_view(view: PhotoView) -> str:
+    """How the photos that its own library shows to a network differ from ours; empty if they do not."""
+    from cutmix.data.transforms import short_side
+
+    ours = short_side(view.size)
+    if (view.resized, view.interpolation) == (ours, "bilinear"):
+        return ""
+    return (
+        f"Its library tests this network on photos of a short side of {view.resized} pixels ({view.interpolation}) "
+        f"of which the middle {view.size}x{view.size} are cropped; here the short side is {ours} (bilinear). Its "
+        "published accuracy may differ a little from the one here."
+    )
 
 
 def _usual_input(network: nn.Module) -> dict[str, Any]:
@@ -163,10 +188,11 @@ def _usual_input(network: nn.Module) -> dict[str, Any]:
     if getattr(network, "stem", None) == "cifar":
         return {"mean": MEAN, "std": STD, "image_size": 32}
     noted: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    size = getattr(network, "image_size", 224)  # which torchvision's ViT notes
     return {
         "mean": tuple(noted.get("mean", IMAGENET_MEAN)),
         "std": tuple(noted.get("std", IMAGENET_STD)),
-        "image_size": noted.get("input_size", (3, 224, 224))[-1],
+        "image_size": noted.get("input_size", (3, size, size))[-1],
     }
 
 
@@ -236,8 +262,7 @@ def data_of(
 
     Args:
         load: stands for ``load_data``, for one who loads the same data for several networks.
-        other_classes: take data with another number of classes. As many, but others or in another order, are refused:
-            there a number about labels would be wrong, and not missing.
+        other_classes: take data with other classes, or in another order. Nothing may be made of the labels then.
 
     Raises:
         UsageError: no data set is known, it has changed since the training, or its classes are not the network's.
@@ -248,7 +273,7 @@ def data_of(
     if spec is None:
         raise UsageError(f"{trained.source} does not say what it was trained on; name a data set with --data")
     raw = (load or load_data)(spec, data_root, image_size=trained.image_size)
-    loaded = as_trained(trained, raw, other_classes=other_classes and raw.num_classes != trained.num_classes)
+    loaded = as_trained(trained, raw, other_classes=other_classes)
     if data is None and trained.train_images:
         loaded = loaded.with_train_images(trained.train_images)
     if data is None and trained.fingerprint not in (None, loaded.fingerprint):
@@ -265,25 +290,32 @@ def as_trained(trained: Trained, data: Data, *, other_classes: bool = False) -> 
     Args:
         other_classes: do not refuse them: nothing will be made of the labels.
     """
-    if not other_classes:
-        _require_same_classes(trained, data)
+    difference = "" if other_classes else class_difference(trained, data)
+    if difference:
+        raise UsageError(
+            f"{difference}. Where the network sees something can be asked all the same, if the data has boxes: "
+            "cutmix evaluate --only 'localization(cam_class=\"predicted\")'"
+        )
     data = replace(data, squared=trained.squared)
     if trained.mean is None or trained.std is None:
         return data
     return replace(data, mean=trained.mean, std=trained.std)
 
 
-def _require_same_classes(trained: Trained, data: Data) -> None:
+def class_difference(trained: Trained, data: Data) -> str:
+    """In what the network's classes differ from the data's; empty if they do not.
+
+    Of a network whose classes' names are not known, their number is all that can be compared.
+    """
     if data.num_classes != trained.num_classes:
-        raise UsageError(
-            f"{trained.source} tells {trained.num_classes} classes apart, {data.name} has {data.num_classes}"
-        )
-    if trained.classes is not None and trained.classes != data.classes:
-        first = next(i for i, names in enumerate(zip(trained.classes, data.classes)) if names[0] != names[1])
-        raise UsageError(
-            f"the classes of {data.name} are not those of {trained.source}: class {first} is "
-            f"{data.classes[first]!r}, the network's is {trained.classes[first]!r}"
-        )
+        return f"{trained.source} tells {trained.num_classes} classes apart, {data.name} has {data.num_classes}"
+    if trained.classes is None or trained.classes == data.classes:
+        return ""
+    first = next(i for i, names in enumerate(zip(trained.classes, data.classes)) if names[0] != names[1])
+    return (
+        f"the classes of {data.name} are not those of {trained.source}: class {first} is "
+        f"{data.classes[first]!r}, the network's is {trained.classes[first]!r}"
+    )
 
 
 @dataclass(frozen=True)
