@@ -109,6 +109,12 @@ def test_what_cannot_be_used_is_named_and_counted(coco):
         *["captions_val2017.json"] * 3, "a.png", "d.png"]  # fmt: skip
 
 
+def test_an_image_id_that_is_no_number_is_named(coco):
+    change(coco, "val", lambda content: content["annotations"].append({"id": 6, "image_id": [10], "caption": "a"}))
+    with pytest.raises(CutmixError, match=r"annotation 6 cannot be used \(TypeError"):
+        load_captions(f"coco:{coco}")
+
+
 def test_the_command_looks_captions_over(coco, capsys):
     assert main(["data", "check", f"coco:{coco}"]) == 0
     assert capsys.readouterr().out.splitlines() == [

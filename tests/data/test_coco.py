@@ -85,3 +85,41 @@ def test_other_categories_in_the_test_are_refused(tmp_path):
     write(tmp_path, "val2017", [cat()], categories=CATEGORIES[1:])
     with pytest.raises(CutmixError, match="have other categories"):
         list_coco(tmp_path)
+
+
+def edited(folder: Path, part: str, edit) -> Path:
+    file = folder / "annotations" / f"instances_{part}.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(edit(content) or content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda content: [1], "lacks images, annotations, categories"),
+        (lambda content: content["images"][1].pop("id") and None, r"a picture lacks its id or file_name \(KeyError"),
+        (lambda content: content["images"].append("10.jpg"), "a picture lacks its id or file_name"),
+        (lambda content: content["images"][1].update(id=10), r"1 id\(s\) are of several pictures, the first is 10"),
+        (lambda content: content["categories"].append({"id": 9, "name": "cat"}), "two categories have the name 'cat'"),
+        (lambda content: content["categories"].append({"id": 3, "name": "cow"}), "two categories have the id 3"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_named(tmp_path, edit, said):
+    """Two pictures of one id would give the objects of both to the second, without a word."""
+    write(tmp_path, "train2017", [cat()])
+    write(tmp_path, "val2017", [cat()])
+    with pytest.raises(CutmixError, match=said):
+        list_coco(edited(tmp_path, "train2017", edit))
+
+
+def test_entries_of_another_kind_are_named(tmp_path):
+    write(tmp_path, "train2017", [cat(), "cat", cat(image_id=[10], id=4), cat(image_id="10", id=5)])  # type: ignore[list-item]
+    write(tmp_path, "val2017", [cat()])
+    listed = list_coco(edited(tmp_path, "val2017", lambda content: content["images"][0].update(width="wide")))
+    said = [reason for _, reason in listed.problems]
+    assert said[0].startswith("an annotation cannot be used (TypeError")
+    assert said[1].startswith("annotation 4 cannot be used (TypeError")
+    assert said[2] == "annotation 5 is of image '10', which is not listed"
+    assert said[3].startswith("image 10 has no number as its width or height")
+    assert len(listed.train.boxes[0]) == 1

@@ -82,6 +82,9 @@ def test_a_point_is_degenerate(tmp_path):
         (xml("<object><name>dog</name></object>"), r"object 1 \(dog\) has no bndbox"),
         (xml(dog(1, 2, 3, "x")), r"object 1 \(dog\) has no number as ymax: 'x'"),
         (xml(size="<size><width>40</width></size>"), "size has no number as height: None"),
+        (xml(size="<size><width>nan</width><height>9</height></size>"), "size has no number as width: 'nan'"),
+        (xml(dog(1, 2, float("inf"), 9)), r"object 1 \(dog\) has no number as xmax: 'inf'"),
+        ('<?xml version="1.0" encoding="latin-99"?>' + xml(), "cannot be read as XML .*latin-99"),
     ],
 )
 def test_what_may_be_wrong_with_an_annotation(tmp_path, text, said):

@@ -131,6 +131,24 @@ def test_trained_norms_learn_but_not_within_frozen_stages(tiny_net):
     assert changed == {"network.layer2.1.running_mean", "network.layer3.1.running_mean"}
 
 
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_convnext"])
+def test_frozen_stages_of_timm_are_frozen_whole(name):
+    """Their batch norms hold their activation as a child, and ConvNeXt's blocks a scale that is no layer's."""
+    network = timm_model(name)
+    first = stages_at(network, (4,), what="a test")[0].name
+    backbone = Backbone(network, [stages_at(network, (16,), what="a test")[0].name], norm="trained", frozen_until=first)
+    before = copy.deepcopy(backbone.train().state_dict())
+    backbone(torch.randn(2, 3, 64, 64))
+    moved = {n for n, v in backbone.state_dict().items() if not torch.equal(v, before[n])}
+    learned = {n for n, p in backbone.named_parameters() if p.requires_grad}
+    within = set(dict(backbone.network.get_submodule(first).named_parameters(prefix=f"network.{first}")))
+    assert within
+    assert learned
+    assert not learned & within
+    assert not any(name.startswith((f"network.{first}.", "network.stem", "network.conv_stem", "network.bn1"))
+                   for name in moved | learned)  # fmt: skip
+
+
 def test_a_copy_looks_at_its_own_weights(tiny_net):
     """A moving average copies the whole network."""
     backbone = Backbone(tiny_net(), ["layer3"]).eval()

@@ -96,7 +96,9 @@ def test_nothing_frozen_where_nothing_is_asked_for(pretrained):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"form": "c5"}, "'c4' or 'fpn', got 'c5'"), ({"size": 800, "max_size": 600}, "size <= max_size"),
-     ({"frozen": 4}, "0 to 3"),
+     ({"frozen": 4}, "0 to 3"), ({"anchors": (16, 0)}, r"anchors=\.\.\.\) must be at least 1, got \(16, 0\)"),
+     ({"proposals": (20, 0)}, "proposals"), ({"roi_batch": 0}, "roi_batch"), ({"pool": 0}, "pool"),
+     ({"score": 1.0}, r"in \[0, 1\), got 1.0"),
      ({"norm": "none"}, "'frozen' or 'trained'"), ({"form": "fpn", "anchors": (16, 32)}, "takes 5 anchors")],
 )  # fmt: skip
 def test_settings_that_are_not_possible(changes, said, pretrained):

@@ -111,6 +111,8 @@ def test_what_a_transfer_leaves_and_its_use(tiny_voc, tmp_path, capsys):
     assert Path(good["picture"]).exists()
     assert all(entry["class"] in ("red", "blue") and len(entry["box"]) == 4 for entry in good["found"])
     assert "not a picture" in bad["problem"]
+    assert main(["transfer", str(folder), "--predict", str(picture), "--captions", "2", "--cpu"]) == 2
+    assert "--captions is not for SSD" in capsys.readouterr().err
     assert main(["test", str(folder)]) == 2
     assert "is a transfer (SSD(" in capsys.readouterr().err
     trained = load_transferred(folder)
@@ -157,6 +159,18 @@ def test_another_recipe_is_refused(tiny_voc, tmp_path, stop_at):
 def test_what_is_not_possible_is_said_before_training(tiny_voc, tmp_path, changes, said):
     with pytest.raises(UsageError, match=said):
         transfer(recipe(tiny_voc).but(**changes), name="run", runs=tmp_path, cpu=True, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [(["--best"], "--best goes with --predict IMAGE"),
+     (["--score", "0", "--out", "x"], "--out, --score goes with --predict IMAGE"),
+     (["--predict", "a.png", "--lr", "0.1", "--resume"], "--lr, --resume is for training")],
+)  # fmt: skip
+def test_flags_that_nothing_would_come_of_are_refused(flags, said, tmp_path, capsys):
+    """``--best`` without ``--predict`` would start a training of its own."""
+    assert main(["transfer", str(tmp_path / "run"), *flags]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_batch_in_parts():

@@ -198,7 +198,8 @@ def test_boxes_are_scaled_with_a_photo_that_is_shrunk_on_loading(split):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"size": 32}, "at least 64 pixels, got 32"), ({"expand": 0.5}, "at least 1"), 
+    [({"size": 32}, "at least 64 pixels, got 32"), ({"size": 96.5}, "whole number .*got 96.5"),
+     ({"expand": 0.5}, "at least 1"),
      ({"metric": "coco"}, "'voc07' or 'voc'"),
      ({"load_side": -1}, "must not be negative")],
 )  # fmt: skip

@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     use.add_argument("--predict", nargs="+", type=Path, metavar="IMAGE", help="what is in pictures, or folders of them")
     use.add_argument("--best", action="store_true", help="the best epoch (chosen on the test set), not the last")
     use.add_argument("--out", type=Path, metavar="DIR", help="also draw what was found into this folder")
-    use.add_argument("--captions", type=int, default=5, metavar="N", help="how many captions of a picture to tell (5)")
-    use.add_argument("--score", type=float, default=0.5, metavar="P", help="lowest score to be shown (0.5)")
+    use.add_argument("--captions", type=int, metavar="N", help="how many captions of a picture to tell (5)")
+    use.add_argument("--score", type=float, metavar="P", help="lowest score to be shown (0.5)")
     recipe = parser.add_argument_group("the recipe (these change WHAT's)")
     add_recipe_arguments(recipe, recipe=TransferRecipe, first=FIRST, defaults=DEFAULTS)
 
@@ -63,9 +63,23 @@ def read_recipe(args: argparse.Namespace) -> TransferRecipe:
     return recipe.but(**given_settings(args, TransferRecipe))
 
 
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that nothing would come of: those of training with --predict, and those of --predict without it."""
+    from cutmix.errors import UsageError
+
+    given = given_settings(args, TransferRecipe)
+    training = [*given, *(name for name in ("resume", "name") if getattr(args, name))]
+    using = [name for name in ("out", "captions", "score") if getattr(args, name) is not None]
+    using = [*(["best"] if args.best else []), *using]
+    idle, why = (training, "is for training") if args.predict else (using, "goes with --predict IMAGE")
+    if idle:
+        raise UsageError(f"{', '.join('--' + name.replace('_', '-') for name in idle)} {why}")
+
+
 def run(args: argparse.Namespace) -> int:
     from cutmix.errors import UsageError
 
+    check_flags(args)
     if args.checkpoint_steps < 0:
         raise UsageError(f"--checkpoint-steps must not be negative, got {args.checkpoint_steps}")
     if args.predict:
@@ -113,16 +127,21 @@ def print_result(result: dict[str, Any]) -> None:
 
 def predict(args: argparse.Namespace) -> int:
     """Print what is in pictures, a JSON line each."""
+    from cutmix.errors import UsageError
     from cutmix.recipes.predict_boxes import predict_boxes
     from cutmix.recipes.predict_captions import predict_captions
     from cutmix.recipes.start_transfer import load_transferred
     from cutmix.transfer.nic import NIC
 
-    transferred, use = load_transferred(Path(args.what), best=args.best), {"folder": args.out, "cpu": args.cpu}
-    if isinstance(transferred.task, NIC):
-        guesses = predict_captions(transferred, args.predict, top=args.captions, **use)
+    transferred = load_transferred(Path(args.what), best=args.best)
+    use: dict[str, Any] = {"folder": args.out, "cpu": args.cpu}
+    captions = isinstance(transferred.task, NIC)
+    if getattr(args, other := "score" if captions else "captions") is not None:
+        raise UsageError(f"--{other} is not for {type(transferred.task).__name__}")
+    if captions:
+        guesses = predict_captions(transferred, args.predict, top=5 if args.captions is None else args.captions, **use)
     else:
-        guesses = predict_boxes(transferred, args.predict, least=args.score, **use)
+        guesses = predict_boxes(transferred, args.predict, least=0.5 if args.score is None else args.score, **use)
     failed = 0
     for guess in guesses:
         failed += "problem" in guess

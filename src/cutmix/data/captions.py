@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cutmix.data.chance import split_by_name
+from cutmix.data.coco import pictures_by_id
 from cutmix.data.photo_facts import PhotoFact, Progress, photo_facts
 from cutmix.errors import CutmixError, UsageError
 
@@ -154,20 +155,18 @@ def _coco_captions(file: Path, pictures: Path, wrong: list[tuple[Path, str]]) ->
     missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
         raise CutmixError(f"{file} lacks {', '.join(missing)}: it is no COCO captions file.")
-    try:
-        names = {int(image["id"]): pictures / str(image["file_name"]) for image in content["images"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise CutmixError(f"{file}: a picture lacks its id or file_name ({type(error).__name__}: {error}).") from error
+    names = pictures_by_id(content, file, pictures)
     captions: dict[Path, list[str]] = {path: [] for path in names.values()}
     for annotation in content["annotations"]:
         what = f"annotation {annotation.get('id', '?')}" if isinstance(annotation, dict) else "an annotation"
         try:
             caption, image = annotation["caption"], annotation["image_id"]
+            listed = image in names
         except (KeyError, TypeError) as error:
             wrong.append((file, f"{what} cannot be used ({type(error).__name__}: {error})"))
             continue
-        if image not in names:
-            wrong.append((file, f"{what} is of image {image}, which is not listed"))
+        if not listed:
+            wrong.append((file, f"{what} is of image {image!r}, which is not listed"))
         elif not isinstance(caption, str):
             wrong.append((file, f"{what} has a caption that is no text ({type(caption).__name__})"))
         else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cutmix.data.objects import BoxListing, BoxSplit, make_boxes
+from cutmix.data.objects import BoxListing, BoxSplit, Objects, make_boxes
 from cutmix.errors import CutmixError
 
 
@@ -55,7 +55,8 @@ def _read(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CutmixError(f"{file} cannot be read as JSON ({error}).") from error
-    missing = [key for key in ("images", "annotations", "categories") if not isinstance(content.get(key), list)]
+    keys = ("images", "annotations", "categories")
+    missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
         raise CutmixError(f"{file} lacks {', '.join(missing)}: it is no COCO instances file.")
     return dict(content)
@@ -63,9 +64,28 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _categories(content: dict[str, Any], file: Path) -> dict[int, str]:
     try:
-        return {int(entry["id"]): str(entry["name"]) for entry in sorted(content["categories"], key=lambda c: c["id"])}
+        found = sorted((int(entry["id"]), str(entry["name"])) for entry in content["categories"])
     except (KeyError, TypeError, ValueError) as error:
         raise CutmixError(f"{file}: a category lacks its id or name ({error}).") from error
+    for what, values in (("id", [number for number, _ in found]), ("name", [name for _, name in found])):
+        if twice := [value for value, count in Counter(values).items() if count > 1]:
+            raise CutmixError(f"{file}: two categories have the {what} {twice[0]!r}.")
+    return dict(found)
+
+
+def pictures_by_id(content: dict[str, Any], file: Path, folder: Path) -> dict[int, Path]:
+    """Where each picture of a COCO file lies, by its id, in the file's order.
+
+    Raises:
+        CutmixError: a picture lacks its id or file_name, or two have the same id.
+    """
+    try:
+        found = [(int(image["id"]), folder / str(image["file_name"])) for image in content["images"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CutmixError(f"{file}: a picture lacks its id or file_name ({type(error).__name__}: {error}).") from error
+    if twice := [number for number, count in Counter(number for number, _ in found).items() if count > 1]:
+        raise CutmixError(f"{file}: {len(twice)} id(s) are of several pictures, the first is {twice[0]}.")
+    return dict(found)
 
 
 def _split(
@@ -77,27 +97,31 @@ def _split(
     sizes: dict[Path, tuple[int, int]],
 ) -> BoxSplit:
     objects: dict[int, list[tuple[list[float], int, bool]]] = defaultdict(list)
-    images = {int(image["id"]): image for image in content["images"]}
+    paths = pictures_by_id(content, file, pictures)
     labels = {number: label for label, number in enumerate(numbers)}
     for annotation in content["annotations"]:
-        what = f"annotation {annotation.get('id', '?')}"
+        what = f"annotation {annotation.get('id', '?')}" if isinstance(annotation, dict) else "an annotation"
         try:
             x, y, width, height = map(float, annotation["bbox"])
             label, image = labels[annotation["category_id"]], annotation["image_id"]
+            listed = image in paths
         except (KeyError, TypeError, ValueError) as error:
             wrong.append((file, f"{what} cannot be used ({type(error).__name__}: {error})"))
             continue
-        if image not in images:
-            wrong.append((file, f"{what} is of image {image}, which is not listed"))
+        if not listed:
+            wrong.append((file, f"{what} is of image {image!r}, which is not listed"))
             continue
         objects[image].append(([x, y, x + width, y + height], label, bool(annotation.get("iscrowd", 0))))
-    paths, boxes = [], []
-    for number, image in images.items():
-        path = pictures / str(image["file_name"])
-        paths.append(path)
-        if image.get("width") and image.get("height"):
-            sizes[path] = (int(image["width"]), int(image["height"]))
-        of_image = objects[number]
-        crowds = [crowd for _, _, crowd in of_image]
-        boxes.append(make_boxes([edges for edges, _, _ in of_image], [label for _, label, _ in of_image], crowds))
-    return BoxSplit(tuple(paths), tuple(boxes))
+    for image, path in zip(content["images"], paths.values()):
+        try:
+            if image.get("width") and image.get("height"):
+                sizes[path] = (int(image["width"]), int(image["height"]))
+        except (TypeError, ValueError) as error:
+            wrong.append((file, f"image {image['id']} has no number as its width or height ({error})"))
+    boxes = [_boxes(objects[number]) for number in paths]
+    return BoxSplit(tuple(paths.values()), tuple(boxes))
+
+
+def _boxes(of_image: Sequence[tuple[list[float], int, bool]]) -> Objects:
+    crowds = [crowd for _, _, crowd in of_image]
+    return make_boxes([edges for edges, _, _ in of_image], [label for _, label, _ in of_image], crowds)

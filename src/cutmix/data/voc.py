@@ -5,6 +5,7 @@ A VOC box is whole pixels, counted from 1, its last pixel included: (xmin - 1, y
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_annotation(path: Path) -> Annotation:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError as error:
         raise CutmixError("is missing") from error
-    except (OSError, ElementTree.ParseError, UnicodeError) as error:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # these two: of an encoding not known
         raise CutmixError(f"cannot be read as XML ({error})") from error
     size = root.find("size")
     objects = tuple(_object(node, number) for number, node in enumerate(root.iter("object"), 1))
@@ -100,9 +101,12 @@ def _object(node: ElementTree.Element, number: int) -> tuple[str, tuple[float, f
 def _number(node: ElementTree.Element, name: str, what: str) -> float:
     text = node.findtext(name)
     try:
-        return float(text or "")
-    except ValueError as error:
-        raise CutmixError(f"{what} has no number as {name}: {text!r}") from error
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise CutmixError(f"{what} has no number as {name}: {text!r}")
+    return value
 
 
 class _Files:

@@ -272,12 +272,14 @@ def watch_calls(network: nn.Module, side: int = PROBE_SIDE) -> Iterator[Call]:
 
 
 def modules_until(network: nn.Module, stage: str) -> list[nn.Module]:
-    """The modules without children that are called before the stage has ended."""
+    """The modules whose call has ended when the stage's has, the stage among them.
+
+    Also those with children: timm's batch norms hold their activation, and ConvNeXt's blocks a scale of their own.
+    """
     called: list[nn.Module] = []
     hooks = [
         module.register_forward_hook(lambda module, inputs, output: called.append(module))
         for module in network.modules()
-        if not list(module.children())
     ]
     hooks.append(network.get_submodule(stage).register_forward_hook(_noting({}, stage, True)))
     try:

@@ -79,6 +79,13 @@ class FasterRCNN(Detection):
             raise UsageError(f"FasterRCNN takes 32 <= size <= max_size, got {self.size} and {self.max_size}")
         if not 0 <= self.frozen <= 3:
             raise UsageError(f"FasterRCNN(frozen=...) must be 0 to 3 stages, got {self.frozen}")
+        counts = {"roi_batch": self.roi_batch, "pool": self.pool, "proposals": min(self.proposals)}
+        counts["anchors"] = min(self.anchors, default=1)
+        for name, least in counts.items():
+            if least < 1:
+                raise UsageError(f"FasterRCNN({name}=...) must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.score < 1:
+            raise UsageError(f"FasterRCNN(score=...) must lie in [0, 1), got {self.score}")
         if self.form == "fpn" and len(self.anchors) not in (0, len(FPN_ANCHORS)):
             raise UsageError(f"FasterRCNN in the FPN form takes {len(FPN_ANCHORS)} anchors, got {self.anchors}")
 

@@ -64,8 +64,8 @@ class SSD(Detection):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size < 64:
-            raise UsageError(f"SSD(size=...) must be at least 64 pixels, got {self.size}")
+        if not isinstance(self.size, int) or self.size < 64:
+            raise UsageError(f"SSD(size=...) must be a whole number of at least 64 pixels, got {self.size!r}")
         if self.expand < 1:
             raise UsageError(f"SSD(expand=...) must be at least 1, got {self.expand}")
 
@@ -94,7 +94,10 @@ class SSD(Detection):
         )
 
     def augment(self) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
-        """Colours, canvas, crop by IoU, mirror: upstream's order and numbers (its IoUs are 0.1, 0.3, 0.7 and 0.9)."""
+        """Colours, canvas, crop by IoU, mirror: upstream's order and numbers (its IoUs are 0.1, 0.3, 0.7 and 0.9).
+
+        The transforms are torchvision's: brightness is multiplied by 0.875 to 1.125; upstream adds up to 32 of 255.
+        """
         from torchvision import tv_tensors
         from torchvision.transforms import v2
 
