@@ -82,8 +82,7 @@ def overlaps(
     cuts = np.arange(found.maps * LEVELS)
     tight_BL4 = found.largest()
     largest_C4 = tight_BL4.reshape(-1, 4).copy()
-    something_S = found.cuts_S
-    largest_C4[something_S] = one_further(largest_C4[something_S], *size)
+    largest_C4[found.cuts_S] = one_further(largest_C4[found.cuts_S], *size)
     largest_C = best(largest_C4, cuts)
     any_C = largest_C.copy()  # where there is nothing, wsolevaluation's single pixel in the corner
     for boxes_S4, cuts_S in ((found.boxes_S4, found.cuts_S), (found.hole_boxes_Q4, found.hole_cuts_Q)):
