@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from cutmix.data.splits import PhotoSplit
 from cutmix.errors import UsageError
 from cutmix.evaluation import corrupted_images
 from cutmix.evaluation.corrupted_images import CORRUPTIONS, EXTRA
@@ -119,6 +120,17 @@ def test_errors_by_hand(made_up, reds, tmp_path):
     assert "imagecorruptions-imaug at 32x32" in values["corruption/source"].text
     assert set(values) - {"corruption/source", "corruption/mce/reference"} == set(question.about)
     assert len(subject.memory) == 19 * 5
+
+
+def test_photos_are_corrupted_and_read_as_the_data_resizes_them(reds, tmp_path):
+    pytest.importorskip("imagecorruptions")
+    (tmp_path / "ImageNet-C" / "fog").mkdir(parents=True)
+    subject = reds()
+    split = PhotoSplit((tmp_path / "n01/a.jpg", tmp_path / "n01/b.jpg"), np.array([0, 0]))
+    data = replace(subject.data, train=subject.data.train, test=split, squared=40)
+    photos = Subject(subject.model, data, device="cpu", data_root=tmp_path)
+    assert Corruption()._source(photos).squared == 40
+    assert Corruption(folder=str(tmp_path / "ImageNet-C"))._source(photos).squared == 40
 
 
 def test_a_reference_over_other_images_is_told_and_one_that_lacks_errors_costs_only_the_mean(made_up, reds, tmp_path):

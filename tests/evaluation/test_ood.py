@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from torch import nn
 
 from cutmix.errors import UsageError
 from cutmix.evaluation.ood import COLUMNS, LOGIT_SCORES, OutOfDistribution, roc_curve
-from cutmix.evaluation.ood_scores import Energy, MaxSoftmax
+from cutmix.evaluation.ood_scores import Energy, MaxSoftmax, Score
 from cutmix.evaluation.question import ask
 from cutmix.evaluation.values import Missing, Note
 
@@ -94,6 +97,26 @@ def test_what_the_network_cannot_give_is_named(colours, plain, saved):
     for score in ("mahalanobis", "knn"):
         assert "does not end in a linear layer" in found[f"ood/{score}"].reason
     assert {"ood/grey/msp/auroc", "ood/grey/odin/auroc"} <= set(found)
+
+
+@dataclass(frozen=True)
+class Seen(Score):
+    """Notes the labels of the images that it was shown to learn from."""
+
+    name: ClassVar[str] = "seen"
+    wants_features: ClassVar[bool] = True
+    wants_training: ClassVar[bool] = True
+    labels: ClassVar[list[int]] = []
+    about: ClassVar[str] = "nothing"
+
+    def scorer(self, subject, train):
+        self.labels[:] = train.labels_N.tolist()
+        return lambda source, outputs: outputs.logits_NK[:, 0].numpy()
+
+
+def test_scores_learn_from_training_images_and_not_from_those_that_are_tested(colours, plain, saved):
+    answer(colours(plain(*VIVID), [2, 2, 2]), saved("grey", *GREY), scores=(Seen(),))
+    assert Seen.labels == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", ["mean", "all", "", "a/b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from cutmix.data import ArraySplit, PhotoSplit, load_data
 from cutmix.data.chance import generator
+from cutmix.data.transforms import centre_view
 from cutmix.errors import CutmixError, UsageError
 from cutmix.evaluation.out_sets import (
     NOISE,
@@ -91,6 +93,15 @@ def test_a_folder_gives_every_picture_in_it_as_the_network_sees_it(pictures, dat
     again = load(f"mine=folder:{pictures}", data)
     assert again.name == "mine"
     assert (again.images.images_NHWC == found.images.images_NHWC).all()
+
+
+def test_photos_are_resized_as_the_data_resizes_its_own(pictures, data):
+    found = load(pictures, replace(data, squared=16))
+    expected = [
+        centre_view(Image.open(path).convert("RGB"), 12, 16) for path in sorted(pictures.rglob("*.[pP][nN][gG]"))
+    ]
+    assert np.array_equal(found.images.images_NHWC, np.stack(expected))
+    assert "ratio ignored" in found.how
 
 
 def test_photos_stay_files_for_a_network_of_photos(pictures, data):

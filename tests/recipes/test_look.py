@@ -103,3 +103,13 @@ def test_networks_that_do_not_say_their_data_need_it(checkpoint, tmp_path):
         boxes_of([checkpoint], "", tmp_path / "boxes.png")
     with pytest.raises(UsageError, match="at least 1 image"):
         boxes_of([checkpoint], "tiny_imagenet", tmp_path / "boxes.png", images=0)
+
+
+def test_boxes_of_which_none_lies_in_a_view_are_named(checkpoint, tmp_path, monkeypatch):
+    from cutmix.data.boxes import Boxes
+
+    make_boxed(tmp_path)
+    none = Boxes(np.empty((0, 4)), np.empty(0, np.int64), np.full((1, 2), 32), dropped=1)
+    monkeypatch.setattr("cutmix.data.view_boxes", lambda data: none)
+    with pytest.raises(UsageError, match="no box of tiny_imagenet lies in a view"):
+        boxes_of([checkpoint], "tiny_imagenet", tmp_path / "boxes.png", data_root=tmp_path)

@@ -71,6 +71,7 @@ class Localization(Question):
 
     name: ClassVar[str] = "localization"
     suites: ClassVar[frozenset[str]] = frozenset({"paper", "full"})
+    headline: ClassVar[tuple[str, ...]] = ("localization/top1", "localization/max_box_acc")
 
     threshold: float = 0.15
     iou: float = 0.5

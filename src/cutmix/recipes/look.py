@@ -166,6 +166,9 @@ def boxes_of(
         loaded = as_trained(trained, loaded, other_classes=cam_class == "predicted")
         subject = Subject(trained.model, loaded, device="cpu" if cpu else None, batch_size=32)
         boxes = view_boxes(loaded)
-        tiles, captions = question.examples_of(subject, boxes, np.flatnonzero(boxes.counts_N))
+        shown = np.flatnonzero(boxes.counts_N)
+        if not len(shown):
+            raise UsageError(f"no box of {loaded.name} lies in a view of its test images.")
+        tiles, captions = question.examples_of(subject, boxes, shown)
         rows.append((Path(source).name if Path(source).exists() else source, tiles, captions))
     methods_picture(rows, out, title="true boxes in red, the network's in dashed green, and their IoU")

@@ -294,7 +294,7 @@ def as_trained(trained: Trained, data: Data, *, other_classes: bool = False) -> 
     if difference:
         raise UsageError(
             f"{difference}. Where the network sees something can be asked all the same, if the data has boxes: "
-            "cutmix evaluate --only 'localization(cam_class=\"predicted\")'"
+            "cutmix evaluate --only 'localization(cam_class=\"predicted\")', or cutmix boxes --cam-class predicted"
         )
     data = replace(data, squared=trained.squared)
     if trained.mean is None or trained.std is None:
