@@ -1,4 +1,4 @@
-"""Small made-up detection data on disk, and a network small enough to train on it."""
+"""Small made-up detection and captioning data on disk, and a network small enough to train on it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cutmix.training.display import Silent, StepInfo
 from cutmix.transfer.backbone import Pretrained
 
 TIMES = ("seconds", "test_seconds", "images_per_second")
+COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 200, 30), "white": (240, 240, 240)}
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
@@ -113,6 +114,23 @@ def tiny_voc(tmp_path: Path) -> Path:
         objects[f"p{number:02}"] = [first, second] if number % 3 else [first]
     names = list(objects)
     return write_voc(tmp_path / "squares", {"trainval": names[:8], "test": names[8:]}, objects)
+
+
+@pytest.fixture
+def tiny_captions(tmp_path) -> Path:
+    """Pictures of one colour above another, two captions each; six to train on, two to test."""
+    folder = tmp_path / "squares"
+    folder.mkdir()
+    lines = []
+    pairs = [(top, below) for top in COLOURS for below in COLOURS if top != below][:8]
+    for number, (top, below) in enumerate(pairs):
+        pixels = np.empty((40, 48, 3), np.uint8)
+        pixels[:20], pixels[20:] = COLOURS[top], COLOURS[below]
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        lines.append(f"{number}.png\tA {top} part, above a {below} one.\n{number}.png\tit is {top} over {below}\n")
+    (folder / "train.tsv").write_text("".join(lines[:6]))
+    (folder / "val.tsv").write_text("".join(lines[6:]))
+    return folder
 
 
 class StopAt(Silent):

@@ -120,6 +120,21 @@ def test_an_epoch_is_the_same_however_it_is_asked_for(data):
     assert float(whole[0].images[0].max()) <= 1
 
 
+def test_views_change_with_the_epoch_and_the_seed(data):
+    """Each picture's view by row: another one in the next epoch, and under another seed."""
+
+    def views(seed: int, epoch: int) -> dict[int, torch.Tensor]:
+        batches = TrainPictures(TASK, data.train, 3, seed, Place(CPU, workers=0)).epoch(epoch)
+        return {row: image for batch in batches for row, image in zip(batch.rows, batch.images)}
+
+    first, later, other = views(5, 0), views(5, 1), views(6, 0)
+    assert list(first) != list(later)
+    assert list(first) != list(other)
+    for row, image in first.items():
+        assert not torch.equal(image, later[row])
+        assert not torch.equal(image, other[row])
+
+
 def test_more_processes_than_pictures_in_a_batch_are_refused(data):
     with pytest.raises(UsageError, match="batch_size is 1; each of 2"):
         TrainPictures(TASK, data.train, 1, 0, Place(CPU, 0, 2, 0))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from cutmix.data import BoxSplit, make_boxes
 from cutmix.errors import UsageError
 from cutmix.transfer.faster_rcnn import FasterRCNN
 
@@ -86,6 +89,21 @@ def test_the_settings_are_those_of_the_protocol(pretrained):
 def test_pixels_are_normalised_as_the_backbone_was_trained(pretrained):
     network = made(FasterRCNN(size=64), pretrained)
     assert (network.transform.image_mean, network.transform.image_std) == ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3])
+
+
+def test_boxes_are_mirrored_with_their_pictures(tmp_path):
+    """A white square at 4 to 10 of 40 pixels; mirrored it is at 30 to 36. About every second view is."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[5:15, 4:10] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    split = BoxSplit((tmp_path / "a.png",), (make_boxes([[4, 5, 10, 15]], [1]),))
+    views = [FasterRCNN().train_view(split, 0, np.random.default_rng(seed)) for seed in range(12)]
+    lefts = [int(target["boxes"][0, 0]) for _, target in views]
+    assert set(lefts) == {4, 30}
+    for (image, target), left in zip(views, lefts):
+        assert target["boxes"].tolist() == [[left, 5, left + 6, 15]]
+        assert image[:, 5:15, left : left + 6].min() == 255
+        assert image.float().sum() == 255 * 3 * 10 * 6
 
 
 def test_nothing_frozen_where_nothing_is_asked_for(pretrained):

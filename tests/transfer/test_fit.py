@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -27,6 +28,7 @@ TASKS = {
     "ssd": "SSD(size=64, norm='trained')",
     "faster_rcnn": "FasterRCNN(size=48, max_size=64, proposals=(20, 10), roi_batch=8, norm='trained')",
 }
+MEAN_STD = ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +140,35 @@ def test_it_learns(tiny_voc, pretrained):
     assert state.best["mean_ap"] == max(record.get("mean_ap", -1) for record in state.history)
 
 
+def test_the_layers_draw_anew_in_each_step_from_the_seed(tiny_voc, pretrained):
+    """What torch's generator gives within the network: six numbers in two epochs of three steps, no two the same."""
+
+    def drawn(seed: int) -> list[float]:
+        data, settings = load_boxes(f"voc:{tiny_voc}"), recipe(tiny_voc, seed=seed, test_every=2)
+        task, found = SSD(size=64), []
+        network = task.network(Pretrained(copy.deepcopy(pretrained.network), *MEAN_STD, "tiny"), data)
+        network.register_forward_pre_hook(
+            lambda module, inputs: found.append(float(torch.rand(1))) if module.training else None
+        )
+        fit_transfer(network, task, data, schedule=Constant(), settings=settings, workers=0,
+                     accelerator=make_accelerator(settings, cpu=True))  # fmt: skip
+        return found
+
+    first = drawn(1)
+    assert len(set(first)) == 6
+    assert drawn(1) == first
+    assert not set(drawn(2)) & set(first)
+
+
+def test_new_layers_follow_from_the_seed(tiny_voc):
+    one, same, other = (
+        start_transfer.build_transfer(recipe(tiny_voc, seed=seed)).model.state_dict() for seed in (1, 1, 2)
+    )
+    name = "head.classification_head.module_list.0.weight"
+    assert torch.equal(one[name], same[name])
+    assert not torch.equal(one[name], other[name])
+
+
 def test_an_infinite_loss_stops_the_run(tiny_voc, tmp_path):
     with pytest.raises(CutmixError, match="the training loss at step"):
         transfer(recipe(tiny_voc, lr=1e12), name="run", runs=tmp_path, cpu=True, workers=0)
@@ -153,6 +184,7 @@ def test_another_recipe_is_refused(tiny_voc, tmp_path, stop_at):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"optimizer": "LBFGS"}, "SGD, Adam"), ({"label_smoothing": 0.1}, "label_smoothing is for classification"),
+     ({"head_lr": 3.0}, "head_lr is for classification"),
      ({"task": "SDD()"}, "unknown task 'SDD'. Did you mean 'SSD'"),
      ({"data": "cifar10"}, "voc:PATH or coco:PATH is accepted")],
 )  # fmt: skip

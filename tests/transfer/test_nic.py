@@ -26,7 +26,6 @@ from cutmix.transfer.caption_words import END, PAD, START, UNKNOWN
 from cutmix.transfer.fit import fit_transfer
 from cutmix.transfer.nic import NIC, masked_cross_entropy, people
 
-COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 200, 30), "white": (240, 240, 240)}
 SETTINGS = {
     "epochs": 2, "batch_size": 4, "lr": 0.01, "optimizer": "Adam", "schedule": "Constant()", "nesterov": False,
     "weight_decay": 0.0,
@@ -44,23 +43,6 @@ def _tiny_backbone(monkeypatch, pretrained, tiny_net):
     """The tiny network for every backbone that is asked for."""
     made = lambda *args: Pretrained(tiny_net(), pretrained.mean, pretrained.std, "tiny")  # noqa: E731
     monkeypatch.setattr(start_transfer, "load_backbone", made)
-
-
-@pytest.fixture
-def tiny_captions(tmp_path) -> Path:
-    """Pictures of one colour above another, two captions each; six to train on, two to test."""
-    folder = tmp_path / "squares"
-    folder.mkdir()
-    lines = []
-    pairs = [(top, below) for top in COLOURS for below in COLOURS if top != below][:8]
-    for number, (top, below) in enumerate(pairs):
-        pixels = np.empty((40, 48, 3), np.uint8)
-        pixels[:20], pixels[20:] = COLOURS[top], COLOURS[below]
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-        lines.append(f"{number}.png\tA {top} part, above a {below} one.\n{number}.png\tit is {top} over {below}\n")
-    (folder / "train.tsv").write_text("".join(lines[:6]))
-    (folder / "val.tsv").write_text("".join(lines[6:]))
-    return folder
 
 
 def recipe(data: Path, task: str = TINY, **changes) -> TransferRecipe:
@@ -152,6 +134,18 @@ def test_training_and_telling_are_the_same_network(tiny_captions, pretrained):
                 total = sum(float(scores[place, word]) for place, word in enumerate(words))
                 assert hypothesis.log_probability == pytest.approx(total, abs=1e-4)
                 assert not {PAD, START, UNKNOWN} & set(words)
+
+
+def test_settings_reach_the_network(tiny_captions, pretrained):
+    task = NIC(size=32, embedding=8, hidden=12, min_count=1, dropout=0.3, momentum=0.07, fine_tune=True, norm="trained")
+    _, network = made(task, tiny_captions, pretrained)
+    assert (network.dropout.p, network.norm.momentum) == (0.3, 0.07)
+    assert (network.encoder.fine_tune, network.encoder.mode.norm) == (True, "trained")
+    start, words = torch.randn(1, 8), torch.tensor([[5, 6, 7, END]])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        assert not torch.equal(network.train().logits(start, words), network.logits(start, words))  # dropout draws
+        assert torch.equal(network.eval().logits(start, words), network.logits(start, words))
 
 
 def test_each_word_hangs_on_the_picture_and_the_words_before_it_alone(tiny_captions, pretrained):

@@ -1,4 +1,4 @@
-"""Run by test_distributed.py, alone and under torchrun: tests a detector, trains it for an epoch, and writes both."""
+"""Run by test_distributed.py, alone and under torchrun: tests a detector or captioner, trains it, and writes both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from cutmix.data import load_boxes
 from cutmix.models import torchvision_model
 from cutmix.training.loop import make_accelerator
 from cutmix.training.schedules import Constant
@@ -16,15 +15,19 @@ from cutmix.training.settings import Settings
 from cutmix.transfer.backbone import Pretrained
 from cutmix.transfer.batches import Place, TestPictures
 from cutmix.transfer.fit import fit_transfer
+from cutmix.transfer.nic import NIC
 from cutmix.transfer.ssd import SSD
 
+TASKS = {"voc": SSD(size=64, expand=1.0), "tsv": NIC(size=32, embedding=8, hidden=12, beam=3, min_count=1)}
 
-def main(folder: str, out: str) -> None:
+
+def main(spec: str, out: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     settings = Settings(epochs=1, batch_size=4, lr=1e-3, channels_last=False)
     accelerator = make_accelerator(settings, cpu=True)
-    task, data = SSD(size=64, expand=1.0), load_boxes(f"voc:{folder}")
+    task = TASKS[spec.partition(":")[0]]
+    data = task.load(spec)
     classifier = torchvision_model("shufflenet_v2_x0_5")
     network = task.network(Pretrained(classifier, (0.5,) * 3, (0.25,) * 3, "random"), data)
     place = Place(accelerator.device, accelerator.process_index, accelerator.num_processes, 0)

@@ -36,10 +36,16 @@ DEFAULTS = {"model": FITTING, "augment": FITTING, "init": "none", "mixing": f"{D
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a recipe's name, a recipe.json, or a run's folder")
     run = parser.add_argument_group("the run")
-    run.add_argument("--name", default="", help="the run's folder under --runs (default: made of data, network, ...)")
+    add_run_arguments(run, named_for="data, network")
+    run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (CUTMIX_DATA, or a cache)")
+    add_recipe_arguments(parser.add_argument_group("the recipe (these change RECIPE where both are given)"))
+
+
+def add_run_arguments(run: Any, *, named_for: str) -> None:
+    """The flags of whatever trains in a folder of its own, whose name is made of ``named_for``."""
+    run.add_argument("--name", default="", help=f"the run's folder under --runs (default: made of {named_for}, ...)")
     run.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)")
     run.add_argument("--resume", action="store_true", help="go on with the run from its last good checkpoint")
-    run.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (CUTMIX_DATA, or a cache)")
     run.add_argument("--workers", "-j", type=int, metavar="N", help="processes that decode photos")
     run.add_argument("--cpu", action="store_true", help="use the CPU even where there is a GPU")
     run.add_argument(
@@ -47,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events (extra: cutmix[tensorboard])")
     run.add_argument("--quiet", "-q", action="store_true", help="print the result only")
-    add_recipe_arguments(parser.add_argument_group("the recipe (these change RECIPE where both are given)"))
 
 
 def add_recipe_arguments(

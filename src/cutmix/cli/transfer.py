@@ -20,7 +20,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cutmix.cli.train import add_recipe_arguments, first_process, given_settings, leave_processes
+from cutmix.cli.train import (
+    add_recipe_arguments,
+    add_run_arguments,
+    first_process,
+    given_settings,
+    leave_processes,
+)
 from cutmix.recipes.transfer_recipe import TransferRecipe
 
 FIRST = ("backbone", "backbone_model", "data", "task")
@@ -33,17 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="a task (ssd, faster-rcnn, caption), a recipe's name, a recipe.json, or a transfer's folder",
     )
-    run = parser.add_argument_group("the run")
-    run.add_argument("--name", default="", help="the run's folder under --runs (default: made of task, backbone, ...)")
-    run.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)")
-    run.add_argument("--resume", action="store_true", help="go on with the run from its last good checkpoint")
-    run.add_argument("--workers", "-j", type=int, metavar="N", help="processes that decode photos")
-    run.add_argument("--cpu", action="store_true", help="use the CPU even where there is a GPU")
-    run.add_argument(
-        "--checkpoint-steps", type=int, default=0, metavar="N", help="save every N steps too, not only each epoch"
-    )
-    run.add_argument("--tensorboard", action="store_true", help="write TensorBoard events (extra: cutmix[tensorboard])")
-    run.add_argument("--quiet", "-q", action="store_true", help="print the result only")
+    add_run_arguments(parser.add_argument_group("the run"), named_for="task, backbone")
     use = parser.add_argument_group("use of a transfer that has been trained")
     use.add_argument("--predict", nargs="+", type=Path, metavar="IMAGE", help="what is in pictures, or folders of them")
     use.add_argument("--best", action="store_true", help="the best epoch (chosen on the test set), not the last")
@@ -67,8 +63,7 @@ def check_flags(args: argparse.Namespace) -> None:
     """Refuse flags that nothing would come of: those of training with --predict, and those of --predict without it."""
     from cutmix.errors import UsageError
 
-    given = given_settings(args, TransferRecipe)
-    training = [*given, *(name for name in ("resume", "name") if getattr(args, name))]
+    training = [*given_settings(args, TransferRecipe), *(name for name in ("resume", "name") if getattr(args, name))]
     using = [name for name in ("out", "captions", "score") if getattr(args, name) is not None]
     using = [*(["best"] if args.best else []), *using]
     idle, why = (training, "is for training") if args.predict else (using, "goes with --predict IMAGE")

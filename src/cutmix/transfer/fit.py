@@ -102,6 +102,8 @@ class TransferFit(Fit):
             raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
         if others["settings"].label_smoothing:
             raise UsageError("label_smoothing is for classification; a transfer has the losses of its task")
+        if others["settings"].head_lr != 1:
+            raise UsageError("head_lr is for classification; in a transfer all that is trained learns at lr")
         self.task, self.data, self.optimizer = task, data, optimizer
         self.columns = 2 + len(task.losses)
         super().__init__(model, data, mixing=NoMixing(), **others)
