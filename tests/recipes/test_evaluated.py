@@ -310,3 +310,12 @@ def test_the_same_weights_in_another_network_are_another_network(runs):
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == _key(Network("b", load_trained(str(runs / "s0" / "last.pth.tar")), None), data)
+
+
+def test_a_question_with_other_arguments_is_another_question(runs, tmp_path):
+    """Of one bin is left one row; the answer with fifteen is no answer to it."""
+    rows = []
+    for question in (Calibration(bins=15), Calibration(bins=1)):
+        found = evaluate_networks(sources(runs)[:1], [question], tmp_path, cpu=True)["networks"][0]["values"]
+        rows.append(len(found["calibration/bins"]["rows"]))
+    assert rows[1] == 1 < rows[0]
