@@ -168,6 +168,8 @@ def test_other_questions_can_be_added_later_and_other_settings_not(runs, tmp_pat
     assert "calibration/ece" in found["networks"][0]["values"]
     with pytest.raises(UsageError, match="limit was None, is 5"):
         evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, limit=5)
+    with pytest.raises(UsageError, match="seed was 0, is 7"):
+        evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, seed=7)
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input
