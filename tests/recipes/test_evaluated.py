@@ -168,6 +168,8 @@ def test_other_questions_can_be_added_later_and_other_settings_not(runs, tmp_pat
     assert "calibration/ece" in found["networks"][0]["values"]
     with pytest.raises(UsageError, match="limit was None, is 5"):
         evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, limit=5)
+    with pytest.raises(UsageError, match="seed was 0, is 7"):
+        evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, seed=7)
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input
@@ -305,7 +307,17 @@ def test_the_same_weights_in_another_network_are_another_network(runs):
         _key(Network("a", replace(trained, regularizer="ShakeDrop(last=0.5)"), None), data),
         _key(Network("a", trained, None), replace(data, squared=10)),
         _key(Network("a", trained, None), replace(data, mean=(0.5, 0.5, 0.5))),
+        _key(Network("a", trained, None), replace(data, test=data.test.subset(range(9)))),
         _key(Network("a", load_trained(str(runs / "s1")), None), data),
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == _key(Network("b", load_trained(str(runs / "s0" / "last.pth.tar")), None), data)
+
+
+def test_a_question_with_other_arguments_is_another_question(runs, tmp_path):
+    """Of one bin is left one row; the answer with fifteen is no answer to it."""
+    rows = []
+    for question in (Calibration(bins=15), Calibration(bins=1)):
+        found = evaluate_networks(sources(runs)[:1], [question], tmp_path, cpu=True)["networks"][0]["values"]
+        rows.append(len(found["calibration/bins"]["rows"]))
+    assert rows[1] == 1 < rows[0]
