@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -9,7 +10,9 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cutmix import report
 from cutmix.errors import CutmixError, UsageError
@@ -293,6 +296,21 @@ def test_a_page_of_transfers_by_hand(tmp_path, make_transfers):
     assert "Precision recall: cut.pth.tar, seed 2" in page.text
     copied = (html.parent / "last_test_4_precision_recall.png").read_bytes()
     assert copied == (tmp_path / "runs/mixed2/precision_recall.png").read_bytes()
+
+
+def test_a_picture_of_photos_is_copied_as_a_jpeg(tmp_path, make_transfers):
+    runs = make_transfers(tmp_path / "runs")
+    noise = np.random.default_rng(0).integers(0, 256, (400, 300, 3), dtype=np.uint8)  # 360,000 bytes, as PNG too
+    Image.fromarray(noise).save(tmp_path / "runs/mixed2/detections.png")
+    html, markdown = write_report(runs, tmp_path / "out")
+    copied = html.parent / "last_test_3_detections.jpg"
+    with Image.open(copied) as image:
+        assert (image.format, image.size) == ("JPEG", (300, 400))
+    assert copied.stat().st_size < (tmp_path / "runs/mixed2/detections.png").stat().st_size
+    assert "(last_test_3_detections.jpg)" in markdown.read_text()
+    assert base64.b64encode(copied.read_bytes()).decode() in html.read_text()
+    assert html.read_text().count("data:image/jpeg;base64,") == 1
+    assert not (html.parent / "last_test_3_detections.png").exists()
 
 
 def test_scores_are_not_framed_from_above_and_have_their_axis(tmp_path, monkeypatch, make_transfers):

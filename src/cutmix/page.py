@@ -95,7 +95,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures with their captions, side by side where there is room."""
+    """PNG and JPEG (``.jpg``) pictures with their captions, side by side where there is room."""
 
     pictures: Sequence[tuple[Path, str]]
 
@@ -103,7 +103,8 @@ class Pictures:
         figures = []
         for path, caption in self.pictures:
             data = base64.b64encode(read_bytes(path)).decode()
-            image = f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
+            kind = "jpeg" if path.suffix == ".jpg" else "png"
+            image = f'<img src="data:image/{kind};base64,{data}" alt="{escape(caption)}">'
             figures.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
         return f'<div class="pictures">{"".join(figures)}</div>'
 

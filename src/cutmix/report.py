@@ -6,6 +6,7 @@ runs left, by ``runs.py``, and their pictures; imports no torch.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,6 +50,8 @@ __all__ = ["update_tables", "write_comparison", "write_report"]
 FRAME = 4.0  # error curves are shown up to this many times the largest last error: there the methods part
 CURVES = "learning_curves.png"
 LOSS_OF_MIXED = " It is that of the mixed labels, so methods differ in it by nature."
+LARGE = 300_000  # bytes of a picture
+JPEG_QUALITY = 88
 OF_EVERY_RUN = ("first_batch.png", "curves.png")
 
 
@@ -309,8 +312,7 @@ def _first_batches(groups: Sequence[Group], out: Path) -> Iterator[Block]:
     if drawn:
         yield Heading(2, "What the networks were shown first")
     for number, (group, picture) in enumerate(drawn, 1):
-        path = out / f"first_batch_{number}.png"
-        _write(path, read_bytes(picture))
+        path = _copied(picture, out / f"first_batch_{number}.png")
         yield Pictures([(path, f"First training batch, {group.name}, seed {group.runs[0].seed}")])
 
 
@@ -327,12 +329,24 @@ def _last_tests(groups: Sequence[Group], out: Path) -> Iterator[Block]:
         yield Heading(2, "What the last test found")
     pictures = []
     for number, (group, run, picture) in enumerate(drawn, 1):
-        path = out / f"last_test_{number}_{picture.name}"
-        _write(path, read_bytes(picture))
+        path = _copied(picture, out / f"last_test_{number}_{picture.name}")
         what = picture.stem.replace("_", " ").capitalize()
         pictures.append((path, f"{what}: {group.name}, seed {run.seed}"))
     if pictures:
         yield Pictures(pictures)
+
+
+def _copied(picture: Path, path: Path) -> Path:
+    """Write the picture to ``path``; a large one, of photos, as a JPEG beside it, which is several times smaller."""
+    from PIL import Image
+
+    pixels = read_bytes(picture)
+    if len(pixels) > LARGE:
+        with Image.open(io.BytesIO(pixels)) as image:
+            image.convert("RGB").save(jpeg := io.BytesIO(), "JPEG", quality=JPEG_QUALITY)
+        path, pixels = path.with_suffix(".jpg"), jpeg.getvalue()
+    _write(path, pixels)
+    return path
 
 
 def _how(groups: Sequence[Group], commands: Sequence[str]) -> Iterator[Block]:
