@@ -100,7 +100,7 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
     from cutmix.models import regularize
     from cutmix.models.checkpoints import guess_model, load_weights, read_weights
 
-    path, weights = _read_run(path, best) if path.is_dir() else (path, read_weights(path))
+    path, weights = read_run(path, best=best) if path.is_dir() else (path, read_weights(path))
     about = weights.cutmix
     if "task" in about:
         raise UsageError(
@@ -135,8 +135,13 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
     )
 
 
-def _read_run(folder: Path, best: bool) -> tuple[Path, Weights]:
-    """The run's newest checkpoint that can be read, or its best one."""
+def read_run(folder: Path, *, best: bool = False) -> tuple[Path, Weights]:
+    """The run's newest checkpoint that can be read, or its best one (chosen on the test set).
+
+    Raises:
+        UsageError: there is none yet.
+        CutmixError: none can be read.
+    """
     from cutmix.models.checkpoints import read_weights
     from cutmix.training.run import BEST, LAST, PREVIOUS
 
