@@ -1,4 +1,4 @@
-"""A transfer's folder suffices: used, and resumed, where the backbone that it was started from is gone."""
+"""Starting a transfer and using one: what is refused at once; the folder suffices where the backbone is gone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from cutmix.cli import main
 from cutmix.errors import UsageError
 from cutmix.models import ResNet
 from cutmix.recipes import trained
-from cutmix.recipes.start_transfer import load_backbone, load_transferred, transfer
+from cutmix.recipes.predict_boxes import predict_boxes
+from cutmix.recipes.start_transfer import build_transfer, load_backbone, load_transferred, transfer
 from cutmix.recipes.trained import Trained
 from cutmix.recipes.transfer_recipe import TransferRecipe
 from cutmix.training.checkpoint import load_checkpoint, save_checkpoint
@@ -83,6 +84,49 @@ def test_it_goes_on_to_the_last_bit_when_the_backbone_is_gone(tiny_voc, backbone
         transfer(wanted.but(lr=0.1), name="stopped", resume=True, **place)
     transfer(wanted, name="stopped", resume=True, **place)
     assert_same(*(load_checkpoint(tmp_path / name / "last.pth.tar") for name in ("whole", "stopped")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"optimizer": "LBFGS"}, "SGD, Adam"), ({"label_smoothing": 0.1}, "label_smoothing is for classification"),
+     ({"head_lr": 3.0}, "head_lr is for classification")],
+)  # fmt: skip
+def test_what_is_not_possible_is_said_before_anything_is_made(tiny_voc, tmp_path, changes, said):
+    runs = tmp_path / "runs"
+    with pytest.raises(UsageError, match=said):
+        transfer(recipe(tiny_voc, tmp_path / "not looked for").but(**changes), runs=runs, cpu=True)
+    assert not runs.exists()
+
+
+def test_an_optimizer_is_found_whatever_its_case(tiny_voc, backbone):
+    assert build_transfer(recipe(tiny_voc, backbone, optimizer="adam")).recipe.optimizer == "Adam"
+
+
+def test_a_task_wins_over_a_folder_that_holds_no_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("ssd").mkdir()
+    assert main(["transfer", "ssd"]) == 2
+    assert "say what to learn from: --data" in capsys.readouterr().err
+    assert main(["transfer", "ssd", "--resume", "--name", "", "--lr", "0.1"]) == 2
+    assert "say what to learn from: --data" in capsys.readouterr().err
+    Path("ssd", "recipe.json").write_text('{"task": "SDD()"}')
+    assert main(["transfer", "ssd"]) == 2
+    assert "unknown task 'SDD'" in capsys.readouterr().err
+    Path("other").mkdir()
+    assert main(["transfer", "other"]) == 2
+    assert "other/recipe.json" in capsys.readouterr().err
+
+
+def test_pictures_of_the_same_name_do_not_overwrite_each_other(tiny_voc, backbone, tmp_path):
+    transfer(recipe(tiny_voc, backbone, epochs=1), name="run", runs=tmp_path, cpu=True, workers=0)
+    picture = tiny_voc / "JPEGImages" / "p00.png"
+    same = [picture, tmp_path / "p00.bmp", tmp_path / "p01.png"]
+    for path in same[1:]:
+        path.write_bytes(picture.read_bytes())
+    guesses = list(predict_boxes(load_transferred(tmp_path / "run"), same, folder=tmp_path / "found", cpu=True))
+    names = ["p00-boxes.png", "p00-boxes-2.png", "p01-boxes.png"]
+    assert [guess["picture"] for guess in guesses] == [str(tmp_path / "found" / name) for name in names]
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == sorted(names)
 
 
 def test_what_is_kept_downloads_nothing(monkeypatch):

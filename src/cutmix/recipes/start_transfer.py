@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cutmix.errors import CutmixError, UsageError
 from cutmix.recipes import names
 from cutmix.recipes.build import LIBRARIES, make_model, make_regularizer, model_call, seeded_model, without_pretrained
-from cutmix.recipes.calls import construct, parse_call
+from cutmix.recipes.calls import construct, find, parse_call
 from cutmix.recipes.transfer_recipe import TransferRecipe
 from cutmix.training.display import Console, Display, Silent
 
@@ -125,9 +125,12 @@ def build_transfer(
     import torch
 
     from cutmix.training.streams import Purpose, seed_layers
+    from cutmix.transfer.fit import OPTIMIZERS, check_settings
 
     task = make_task(recipe.task)
     schedule = make_schedule(recipe.schedule)
+    optimizer = find(recipe.optimizer, dict(zip(OPTIMIZERS, OPTIMIZERS)), "optimizer")
+    check_settings(recipe, optimizer)
     if not recipe.data:
         raise UsageError("say what to learn from: --data, e.g. voc:PATH")
     pretrained = pretrained or load_backbone(recipe.backbone, recipe.backbone_model, recipe.seed)
@@ -135,7 +138,7 @@ def build_transfer(
     with torch.random.fork_rng(devices=[]):
         seed_layers(recipe.seed, Purpose.INIT, 1)
         model = task.network(pretrained, data)
-    complete = recipe.but(task=repr(task), schedule=repr(schedule))
+    complete = recipe.but(task=repr(task), schedule=repr(schedule), optimizer=optimizer)
     return TransferParts(complete, task, data, pretrained, model, schedule)
 
 
@@ -195,7 +198,7 @@ def transfer(
             parts.data,
             schedule=parts.schedule,
             settings=parts.recipe,
-            optimizer=recipe.optimizer,
+            optimizer=parts.recipe.optimizer,
             accelerator=accelerator,
             keeper=run,
             display=shown,

@@ -380,14 +380,14 @@ def predict(
         if cam_folder is not None:
             from cutmix.pictures import cam_overlay
 
-            picture = _free(cam_folder, path.stem, drawn)
+            picture = free_picture(cam_folder, f"{path.stem}-cam", drawn)
             cam_overlay(shown, cam_HW, picture, caption=f"{path.name}: {classes[0][0]}", probabilities=list(classes))
         yield Guess(path, classes, picture)
 
 
-def _free(folder: Path, stem: str, taken: set[Path]) -> Path:
-    """A file name of its own for each picture, also where folders hold pictures of the same name."""
-    tries = (folder / f"{stem}-cam{f'-{number}' if number > 1 else ''}.png" for number in count(1))
+def free_picture(folder: Path, stem: str, taken: set[Path]) -> Path:
+    """A file name of its own for each picture, also for pictures of the same name; added to ``taken``."""
+    tries = (folder / f"{stem}{f'-{number}' if number > 1 else ''}.png" for number in count(1))
     path = next(path for path in tries if path not in taken)
     taken.add(path)
     return path
