@@ -56,7 +56,7 @@ def test_annotations_that_cannot_be_used_are_named(tmp_path):
     ]
     write(tmp_path, "train2017", [cat(), *wrong])
     write(tmp_path, "val2017", [cat()])
-    with pytest.raises(CutmixError, match=r"4 file\(s\)") as raised:
+    with pytest.raises(CutmixError, match=r"4 problem\(s\)") as raised:
         load_listed(list_coco(tmp_path))
     for said in (
         "annotation 5 cannot be used (KeyError: 99)",

@@ -60,7 +60,7 @@ def test_unusable_files_are_counted_and_named(tmp_path):
     with pytest.raises(CutmixError) as raised:
         load_listed(base)
     said = str(raised.value)
-    assert said.startswith(f"4 file(s) of {tmp_path} cannot be used")
+    assert said.startswith(f"4 problem(s) of {tmp_path}:")
     assert "x.xml: has no name" in said
     assert "1.png: is missing" in said
     assert "2.png: is 40x30 pixels, its annotation is for 30x40" in said

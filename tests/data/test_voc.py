@@ -104,7 +104,7 @@ def test_problems_are_collected_and_named(tmp_path):
     assert found["000000.xml"] == "is missing"
     assert "no number as ymax" in found["000001.xml"]
     assert found["000002.jpg"] == "is missing"
-    with pytest.raises(CutmixError, match=r"3 file\(s\)"):
+    with pytest.raises(CutmixError, match=r"3 problem\(s\)"):
         load_listed(list_voc(folder))
 
 

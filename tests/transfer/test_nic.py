@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -275,8 +276,10 @@ def test_what_a_run_leaves_and_its_use(tiny_captions, tmp_path, capsys):
     assert [entry["image"] for entry in captions] == ["6.png", "7.png"]
     assert captions[0]["references"][1].startswith("it is ")
     asked = [str(tiny_captions / "6.png"), str(folder / "recipe.json")]
+    asked.append(str(shutil.copy(tiny_captions / "7.png", tmp_path / "6.bmp")))
     assert main(["transfer", str(folder), "--predict", *asked, "--cpu", "--out", str(tmp_path / "told")]) == 1
-    good, bad = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    good, bad, other = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert [Path(told["picture"]).name for told in (good, other)] == ["6-caption.png", "6-caption-2.png"]
     assert good["captions"][0]["caption"] == captions[0]["caption"]
     assert good["captions"][0]["log_probability"] == pytest.approx(captions[0]["log_probability"], abs=1e-3)
     assert len(good["captions"]) == 3

@@ -54,9 +54,16 @@ def read_recipe(args: argparse.Namespace) -> TransferRecipe:
     """The recipe that the command line asks for."""
     from cutmix.recipes.names import find_transfer
 
-    path = Path(args.what)
-    recipe = TransferRecipe.read(path) if path.exists() else find_transfer(args.what)
+    recipe = TransferRecipe.read(Path(args.what)) if is_path(args.what) else find_transfer(args.what)
     return recipe.but(**given_settings(args, TransferRecipe))
+
+
+def is_path(what: str) -> bool:
+    """Whether a file or a folder is meant: a folder that is called as a task is, and holds no recipe, is not."""
+    from cutmix.recipes.names import is_task
+
+    path = Path(what)
+    return path.exists() and (path.is_file() or (path / "recipe.json").exists() or not is_task(what))
 
 
 def check_flags(args: argparse.Namespace) -> None:
@@ -80,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.predict:
         return predict(args)
     recipe = read_recipe(args)
-    if args.resume and not args.name and Path(args.what).is_dir():
+    if args.resume and not args.name and is_path(args.what) and Path(args.what).is_dir():
         args.runs, args.name = Path(args.what).parent, Path(args.what).name
 
     from cutmix.recipes.start_transfer import TransferConsole, transfer

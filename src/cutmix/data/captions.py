@@ -18,9 +18,9 @@ import numpy as np
 from cutmix.data.chance import split_by_name
 from cutmix.data.coco import pictures_by_id
 from cutmix.data.photo_facts import PhotoFact, Progress, photo_facts
-from cutmix.errors import CutmixError, UsageError
+from cutmix.data.picture_data import Findings, PictureSplit, Problem, copies, copies_note, list_by_kind, refuse
+from cutmix.errors import CutmixError
 
-SHOWN = 5
 TEST_SHARE = 0.2
 """Of the pictures of a single file; which ones hangs on their names."""
 EMPTY, UNCAPTIONED = "empty captions left out", "pictures without a caption left out"
@@ -28,21 +28,14 @@ Captions = tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CaptionSplit:
+class CaptionSplit(PictureSplit):
     """Picture files, and the captions of each, at least one."""
 
-    paths: tuple[Path, ...]
+    belonging = "captions"
     captions: tuple[Captions, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
     def __repr__(self) -> str:
         return f"<{len(self)} pictures with {sum(map(len, self.captions))} captions>"
-
-    def subset(self, rows: Sequence[int]) -> CaptionSplit:
-        """The pictures at ``rows``, in that order."""
-        return CaptionSplit(tuple(self.paths[row] for row in rows), tuple(self.captions[row] for row in rows))
 
     def each(self) -> CaptionSplit:
         """A row a caption: each picture as often as it has captions, with one of them."""
@@ -83,8 +76,8 @@ class CaptionListing:
     folder: Path
     train: CaptionSplit
     test: CaptionSplit
-    problems: tuple[tuple[Path, str], ...] = ()
-    """(file, what is wrong with it): whatever keeps the data from being trained on."""
+    problems: tuple[Problem, ...] = ()
+    """Whatever keeps the data from being trained on."""
     left_out: Mapping[str, int] | None = None
     note: str = ""
 
@@ -238,13 +231,7 @@ def list_captions(spec: str) -> CaptionListing:
         UsageError: another kind of data.
         CutmixError: the folder or file is not of that format.
     """
-    kind, _, path = spec.partition(":")
-    kinds = caption_kinds()
-    if kind not in kinds or not path:
-        raise UsageError(
-            f"{spec!r} is no captioning data; {' or '.join(f'{name}:PATH' for name in kinds)} is accepted."
-        )
-    return kinds[kind](Path(path).expanduser())
+    return list_by_kind(spec, caption_kinds(), "captioning")
 
 
 def load_captions(spec: str, progress: Progress | None = None) -> CaptionData:
@@ -257,15 +244,8 @@ def load_captions(spec: str, progress: Progress | None = None) -> CaptionData:
     listing = list_captions(spec)
     facts = photo_facts(listing.paths, listing.folder, progress)
     wrong = problems(listing, facts)
-    if wrong:
-        shown = "".join(f"\n  {path}: {reason}" for path, reason in wrong[:SHOWN])
-        rest = f"\n  ... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise CutmixError(
-            f"{len(wrong)} problem(s) of {listing.folder}:{shown}{rest}\n"
-            "Repair or remove them; cutmix data check lists them all."
-        )
-    same = copies(listing, facts)
-    copied = f"{len(same)} of {len(listing.test)} test pictures are also train pictures" if same else ""
+    refuse(wrong, f"{len(wrong)} problem(s) of {listing.folder}")
+    copied = copies_note(listing.train, listing.test, facts)
     note = "; ".join(filter(None, [listing.note, listing.changes, copied]))
     return CaptionData(listing.name, listing.train, listing.test, note)
 
@@ -280,31 +260,14 @@ def problems(listing: CaptionListing, facts: Sequence[PhotoFact]) -> list[tuple[
     return wrong
 
 
-def copies(listing: CaptionListing, facts: Sequence[PhotoFact]) -> list[tuple[Path, Path]]:
-    """(train picture, test picture) of the same bytes."""
-    count = len(listing.train)
-    trained = {fact.digest: path for path, fact in zip(listing.train.paths, facts[:count]) if fact.digest}
-    return [
-        (trained[fact.digest], path) for path, fact in zip(listing.test.paths, facts[count:]) if fact.digest in trained
-    ]
-
-
 @dataclass(frozen=True, eq=False)
-class CaptionCheck:
-    """What was found in captioning data. ``problems`` keep it from being trained on; the rest is to be known."""
+class CaptionCheck(Findings):
+    """What was found in captioning data."""
 
     name: str
     train: CaptionSplit
     test: CaptionSplit
-    problems: tuple[tuple[Path, str], ...] = ()
-    copies: tuple[tuple[Path, Path], ...] = ()
     changes: str = ""
-    note: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it can be trained on."""
-        return not self.problems
 
     def lines(self) -> Iterator[str]:
         """The whole report, a line at a time."""
@@ -316,11 +279,7 @@ class CaptionCheck:
             yield self.note
         if self.changes:
             yield f"warning: {self.changes}"
-        for train_picture, test_picture in self.copies:
-            yield f"warning: {test_picture} is the same as {train_picture}"
-        for path, reason in self.problems:
-            yield f"error: {path}: {reason}"
-        yield "can be trained on" if self.ok else f"{len(self.problems)} problem(s) keep it from being trained on"
+        yield from self.ending()
 
 
 def check_captions(listing: CaptionListing, progress: Progress | None = None) -> CaptionCheck:
@@ -331,7 +290,7 @@ def check_captions(listing: CaptionListing, progress: Progress | None = None) ->
         listing.train,
         listing.test,
         problems=tuple(problems(listing, facts)),
-        copies=tuple(copies(listing, facts)),
+        copies=tuple(copies(listing.train, listing.test, facts)),
         changes=listing.changes,
         note=listing.note,
     )

@@ -10,34 +10,25 @@ import numpy as np
 
 from cutmix.data.captions import CaptionCheck, caption_kinds, check_captions, list_captions
 from cutmix.data.find import KNOWN, load_data, parse_spec
-from cutmix.data.folder import Listing, copies, list_folder, problems
+from cutmix.data.folder import Listing, list_folder, problems
 from cutmix.data.objects import BoxCheck, box_kinds, check_listed, list_boxes
 from cutmix.data.photo_facts import Progress, photo_facts
+from cutmix.data.picture_data import Findings, copies
 from cutmix.data.places import default_root
 from cutmix.data.splits import ArraySplit, Data, Split
 
 
 @dataclass(frozen=True, eq=False)
-class Check:
-    """What was found. ``problems`` keep a folder from being trained on; copies and ignored files are warnings."""
+class Check(Findings):
+    """What was found in a data set for classification; copies and ignored files are warnings."""
 
     name: str
     classes: tuple[str, ...]
     train_counts: tuple[int, ...]
     """Images of each class."""
     test_counts: tuple[int, ...]
-    problems: tuple[tuple[Path, str], ...] = ()
-    """(file or class folder, what is wrong with it)."""
-    copies: tuple[tuple[str, str], ...] = ()
-    """(train image, test image) with the same content."""
     ignored: tuple[Path, ...] = ()
     """Files that are not pictures by their name, or lie outside the class folders."""
-    note: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it can be trained on."""
-        return not self.problems
 
     def lines(self) -> Iterator[str]:
         """The whole report, a line at a time."""
@@ -49,11 +40,7 @@ class Check:
             yield self.note
         if self.ignored:
             yield f"ignored: {len(self.ignored)} file(s) that are no pictures in class folders, first {self.ignored[0]}"
-        for train_image, test_image in self.copies:
-            yield f"warning: {test_image} is the same as {train_image}"
-        for path, reason in self.problems:
-            yield f"error: {path}: {reason}"
-        yield "can be trained on" if self.ok else f"{len(self.problems)} problem(s) keep it from being trained on"
+        yield from self.ending()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +97,7 @@ def _check_listing(name: str, listing: Listing, progress: Progress | None) -> Ch
         train_counts=_counts(listing.train, len(listing.classes)),
         test_counts=_counts(listing.test, len(listing.classes)),
         problems=tuple(problems(listing, facts)),
-        copies=tuple((str(ours), str(theirs)) for ours, theirs in copies(listing, facts)),
+        copies=tuple((str(ours), str(theirs)) for ours, theirs in copies(listing.train, listing.test, facts)),
         ignored=listing.ignored,
         note=listing.note,
     )

@@ -14,6 +14,7 @@ from cutmix.data.arrays import resized
 from cutmix.data.chance import split_by_name
 from cutmix.data.photo_facts import PhotoFact, Progress, photo_facts
 from cutmix.data.photos import PHOTO_SUFFIXES, read_photo
+from cutmix.data.picture_data import SHOWN, copies_note, refuse
 from cutmix.data.splits import SMALL_SIDE, ArraySplit, Data, PhotoSplit, Split, measured_mean_std
 from cutmix.errors import CutmixError
 
@@ -23,7 +24,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """The standard deviations that belong to ``IMAGENET_MEAN``."""
 TEST_NAMES = ("val", "test", "valid")
 TEST_SHARE = 0.2
-SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def load_folder(folder: Path, image_size: int | None = None, seed: int = 0, prog
     listing = list_folder(folder, seed)
     facts = photo_facts(listing.paths, folder, progress)
     require_usable(listing, facts)
-    note = "; ".join(filter(None, [listing.note, copies_note(listing, facts)]))
+    note = "; ".join(filter(None, [listing.note, copies_note(listing.train, listing.test, facts)]))
     side = _small_side(facts, image_size)
     if side is None:
         splits: tuple[Split, Split] = (listing.train, listing.test)
@@ -126,33 +126,15 @@ def class_files(part: Path) -> tuple[dict[str, list[Path]], list[Path]]:
 def require_usable(listing: Listing, facts: Sequence[PhotoFact]) -> None:
     """Raise one ``CutmixError`` that counts and names what cannot be used."""
     wrong = problems(listing, facts)
-    if wrong:
-        shown = "".join(f"\n  {path}: {reason}" for path, reason in wrong[:SHOWN])
-        rest = f"\n  ... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise CutmixError(
-            f"{len(wrong)} of {len(facts)} pictures in {listing.folder} cannot be used:{shown}{rest}\n"
-            f"Repair or remove them; cutmix data check folder:{listing.folder} lists them all."
-        )
+    refuse(
+        wrong, f"{len(wrong)} of {len(facts)} pictures in {listing.folder} cannot be used", f"folder:{listing.folder}"
+    )
 
 
 def problems(listing: Listing, facts: Sequence[PhotoFact]) -> list[tuple[Path, str]]:
     """(path, reason) of every file and class folder that cannot be used."""
     files = [(path, fact.problem) for path, fact in zip(listing.paths, facts) if fact.problem]
     return [(path, "is a class folder without a picture") for path in listing.empty] + files
-
-
-def copies(listing: Listing, facts: Sequence[PhotoFact]) -> list[tuple[Path, Path]]:
-    """(train file, test file) for every test file that has the bytes of a train file."""
-    count = len(listing.train)
-    trained = {fact.digest: path for path, fact in zip(listing.train.paths, facts[:count]) if fact.digest}
-    tested = zip(listing.test.paths, facts[count:])
-    return [(trained[fact.digest], path) for path, fact in tested if fact.digest in trained]
-
-
-def copies_note(listing: Listing, facts: Sequence[PhotoFact]) -> str:
-    """One line for ``Data.note`` about test files that are also train files, or nothing."""
-    count = len(copies(listing, facts))
-    return f"{count} of {len(listing.test)} test pictures are also train pictures" if count else ""
 
 
 def _walk(folder: Path) -> list[Path]:

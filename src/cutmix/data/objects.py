@@ -18,9 +18,18 @@ from pathlib import Path
 import numpy as np
 
 from cutmix.data.photo_facts import PhotoFact, Progress, photo_facts
-from cutmix.errors import CutmixError, UsageError
+from cutmix.data.picture_data import (
+    SHOWN,
+    Findings,
+    PictureSplit,
+    Problem,
+    copies,
+    copies_note,
+    list_by_kind,
+    refuse,
+)
+from cutmix.errors import CutmixError
 
-SHOWN = 5
 TOLERANCE = 1.0
 """Pixels that a box may reach over the picture's edge without being counted: the conventions differ by one."""
 
@@ -57,21 +66,14 @@ def make_boxes(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BoxSplit:
+class BoxSplit(PictureSplit):
     """Picture files, and the objects in each."""
 
-    paths: tuple[Path, ...]
+    belonging = "boxes"
     boxes: tuple[Objects, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
     def __repr__(self) -> str:
         return f"<{len(self)} pictures with {sum(map(len, self.boxes))} objects>"
-
-    def subset(self, rows: Sequence[int]) -> BoxSplit:
-        """The pictures at ``rows``, in that order."""
-        return BoxSplit(tuple(self.paths[row] for row in rows), tuple(self.boxes[row] for row in rows))
 
     def counts(self, num_classes: int) -> list[int]:
         """How many objects of each class there are, difficult ones left out."""
@@ -118,8 +120,8 @@ class BoxListing:
     classes: tuple[str, ...]
     train: BoxSplit
     test: BoxSplit
-    problems: tuple[tuple[Path, str], ...] = ()
-    """(file, what is wrong with it): whatever keeps the data from being trained on."""
+    problems: tuple[Problem, ...] = ()
+    """Whatever keeps the data from being trained on."""
     note: str = ""
     sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)
     """(width, height) of a picture where its annotation says it."""
@@ -197,16 +199,9 @@ def load_listed(listing: BoxListing, progress: Progress | None = None) -> BoxDat
     """
     facts = photo_facts(listing.paths, listing.folder, progress)
     wrong = problems(listing, facts)
-    if wrong:
-        shown = "".join(f"\n  {path}: {reason}" for path, reason in wrong[:SHOWN])
-        rest = f"\n  ... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise CutmixError(
-            f"{len(wrong)} file(s) of {listing.folder} cannot be used:{shown}{rest}\n"
-            "Repair or remove them; cutmix data check lists them all."
-        )
+    refuse(wrong, f"{len(wrong)} problem(s) of {listing.folder}")
     train, test, changes = mended(listing, facts)
-    same = _copies(listing, facts)
-    copied = f"{len(same)} of {len(listing.test)} test pictures are also train pictures" if same else ""
+    copied = copies_note(listing.train, listing.test, facts)
     note = "; ".join(filter(None, [listing.note, changes.text(), copied]))
     data = BoxData(listing.name, listing.classes, train, test, note)
     _require_objects(data)
@@ -226,14 +221,6 @@ def problems(listing: BoxListing, facts: Sequence[PhotoFact]) -> list[tuple[Path
     return wrong
 
 
-def _copies(listing: BoxListing, facts: Sequence[PhotoFact]) -> list[tuple[Path, Path]]:
-    count = len(listing.train)
-    trained = {fact.digest: path for path, fact in zip(listing.train.paths, facts[:count]) if fact.digest}
-    return [
-        (trained[fact.digest], path) for path, fact in zip(listing.test.paths, facts[count:]) if fact.digest in trained
-    ]
-
-
 def _require_objects(data: BoxData) -> None:
     train, test = (np.array(split.counts(data.num_classes)) for split in (data.train, data.test))
     for part, counts in (("train", train), ("test", test)):
@@ -246,8 +233,8 @@ def _require_objects(data: BoxData) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class BoxCheck:
-    """What was found in detection data. ``problems`` keep it from being trained on; the rest is to be known."""
+class BoxCheck(Findings):
+    """What was found in detection data."""
 
     name: str
     classes: tuple[str, ...]
@@ -256,18 +243,10 @@ class BoxCheck:
     train_counts: tuple[int, ...]
     """Boxes of each class, difficult ones and those left out not counted."""
     test_counts: tuple[int, ...]
-    problems: tuple[tuple[Path, str], ...] = ()
-    copies: tuple[tuple[Path, Path], ...] = ()
     changes: Mended = Mended()
     empty: int = 0
     """Test pictures without an object: nothing may be found there."""
     difficult: int = 0
-    note: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it can be trained on."""
-        return not self.problems
 
     def lines(self) -> Iterator[str]:
         """The whole report, a line at a time."""
@@ -284,11 +263,7 @@ class BoxCheck:
             yield f"{self.empty} test picture(s) show no object"
         if self.difficult:
             yield f"{self.difficult} difficult object(s) are neither trained on nor counted in tests"
-        for train_picture, test_picture in self.copies:
-            yield f"warning: {test_picture} is the same as {train_picture}"
-        for path, reason in self.problems:
-            yield f"error: {path}: {reason}"
-        yield "can be trained on" if self.ok else f"{len(self.problems)} problem(s) keep it from being trained on"
+        yield from self.ending()
 
 
 def check_listed(listing: BoxListing, progress: Progress | None = None) -> BoxCheck:
@@ -311,7 +286,7 @@ def check_listed(listing: BoxListing, progress: Progress | None = None) -> BoxCh
         train_counts=tuple(train.counts(classes)),
         test_counts=tuple(test.counts(classes)),
         problems=tuple(wrong),
-        copies=tuple(_copies(listing, facts)),
+        copies=tuple(copies(listing.train, listing.test, facts)),
         changes=changes,
         empty=sum(not len(boxes) for boxes in test.boxes),
         difficult=sum(int(boxes.difficult_M.sum()) for boxes in train.boxes + test.boxes),
@@ -337,11 +312,7 @@ def list_boxes(spec: str) -> BoxListing:
         UsageError: another kind of data.
         CutmixError: the folder is not of that format.
     """
-    kind, _, path = spec.partition(":")
-    kinds = box_kinds()
-    if kind not in kinds or not path:
-        raise UsageError(f"{spec!r} is no detection data; {' or '.join(f'{name}:PATH' for name in kinds)} is accepted.")
-    return kinds[kind](Path(path).expanduser())
+    return list_by_kind(spec, box_kinds(), "detection")
 
 
 def load_boxes(spec: str, progress: Progress | None = None) -> BoxData:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cutmix.errors import CutmixError, UsageError
-from cutmix.recipes.trained import picture_files
+from cutmix.recipes.trained import free_picture, picture_files
 
 if TYPE_CHECKING:
     from cutmix.recipes.start_transfer import Transferred
@@ -45,6 +45,7 @@ def predict_boxes(
         raise UsageError(f"the lowest score is between 0 and 1, got {least}")
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     network = transferred.network.to(device)
+    taken: set[Path] = set()
     for path in picture_files(images):
         split = BoxSplit((path,), (make_boxes([], []),))
         try:
@@ -59,7 +60,7 @@ def predict_boxes(
              "box": [round(float(edge), 1) for edge in found.xyxy_D4[k]]}
             for k in sure
         ]  # fmt: skip
-        drawn = folder / f"{path.stem}-boxes.png" if folder else None
+        drawn = free_picture(folder, f"{path.stem}-boxes", taken) if folder else None
         if drawn:
             names = [f"{entry['class']} {entry['score']:.2f}" for entry in told]
             boxes_picture(

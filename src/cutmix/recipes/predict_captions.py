@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cutmix.errors import CutmixError, UsageError
-from cutmix.recipes.trained import picture_files
+from cutmix.recipes.trained import free_picture, picture_files
 
 if TYPE_CHECKING:
     from cutmix.recipes.start_transfer import Transferred
@@ -44,6 +44,7 @@ def predict_captions(
         raise UsageError(f"the number of captions must be at least 1, got {top}")
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     network, vocabulary = transferred.network.to(device).eval(), Vocabulary(transferred.classes)
+    taken: set[Path] = set()
     for path in picture_files(images):
         try:
             (batch,) = TestPictures(task, CaptionSplit((path,), ((),)), 1, Place(device, workers=0))
@@ -60,7 +61,7 @@ def predict_captions(
             }
             for hypothesis in hypotheses[:top]
         ]
-        drawn = folder / f"{path.stem}-caption.png" if folder else None
+        drawn = free_picture(folder, f"{path.stem}-caption", taken) if folder else None
         if drawn:
             lines = "\n".join(f"{entry['log_probability']:.1f}  {entry['caption']}" for entry in told)
             captions_picture([np.asarray(read_photo(path))], [lines], drawn, title=path.name)

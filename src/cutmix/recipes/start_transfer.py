@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cutmix.errors import UsageError
+from cutmix.errors import CutmixError, UsageError
 from cutmix.recipes import names
-from cutmix.recipes.build import LIBRARIES, model_call, seeded_model
-from cutmix.recipes.calls import construct, parse_call
+from cutmix.recipes.build import LIBRARIES, make_model, make_regularizer, model_call, seeded_model, without_pretrained
+from cutmix.recipes.calls import construct, find, parse_call
 from cutmix.recipes.transfer_recipe import TransferRecipe
 from cutmix.training.display import Console, Display, Silent
 
@@ -79,18 +80,43 @@ def load_backbone(source: str, model: str = "", seed: int = 0) -> Pretrained:
     name = parse_call(source).name if not Path(source).exists() and "(" in source else ""
     if name and name.partition(".")[0] not in LIBRARIES:
         call = model_call(source, num_classes=IMAGENET_CLASSES, image_size=224)
-        return Pretrained(seeded_model(call, seed), IMAGENET_MEAN, IMAGENET_STD, str(call))
+        network = seeded_model(call, seed)
+        return Pretrained(network, IMAGENET_MEAN, IMAGENET_STD, str(call), str(without_pretrained(call)))
     import torch
 
     with torch.random.fork_rng(devices=[]):  # a library draws even what it then overwrites
         seed_layers(seed, Purpose.INIT)
         trained = load_trained(source, model=model)
     mean, std = trained.mean or IMAGENET_MEAN, trained.std or IMAGENET_STD
-    return Pretrained(trained.model, mean, std, trained.source)
+    made_by = str(without_pretrained(parse_call(trained.model_call)))
+    return Pretrained(trained.model, mean, std, trained.source, made_by, trained.regularizer)
 
 
-def build_transfer(recipe: TransferRecipe, progress: Progress | None = None) -> TransferParts:
+def kept_backbone(about: Mapping[str, Any]) -> Pretrained | None:
+    """The backbone that a transfer's checkpoint tells of, its weights still to be loaded; None if it does not say.
+
+    Args:
+        about: what the checkpoint says of itself besides its weights.
+    """
+    from cutmix.models import regularize
+    from cutmix.transfer.backbone import Pretrained
+
+    kept = about.get("backbone") or {"model": ""}
+    if not kept["model"]:
+        return None
+    network = make_model(parse_call(kept["model"]))
+    regularize(network, make_regularizer(kept["regularizer"]))
+    return Pretrained(network.eval(), tuple(about["mean"]), tuple(about["std"]), **kept)
+
+
+def build_transfer(
+    recipe: TransferRecipe, progress: Progress | None = None, pretrained: Pretrained | None = None
+) -> TransferParts:
     """Load the data and the backbone, and make the task's network.
+
+    Args:
+        progress: called with (done, all) while the pictures are looked at for the first time.
+        pretrained: stands for the recipe's backbone, which is not loaded then.
 
     Raises:
         UsageError: a name or an argument that there is not, or a backbone that the task cannot use.
@@ -99,17 +125,20 @@ def build_transfer(recipe: TransferRecipe, progress: Progress | None = None) -> 
     import torch
 
     from cutmix.training.streams import Purpose, seed_layers
+    from cutmix.transfer.fit import OPTIMIZERS, check_settings
 
     task = make_task(recipe.task)
     schedule = make_schedule(recipe.schedule)
+    optimizer = find(recipe.optimizer, dict(zip(OPTIMIZERS, OPTIMIZERS)), "optimizer")
+    check_settings(recipe, optimizer)
     if not recipe.data:
         raise UsageError("say what to learn from: --data, e.g. voc:PATH")
-    pretrained = load_backbone(recipe.backbone, recipe.backbone_model, recipe.seed)
+    pretrained = pretrained or load_backbone(recipe.backbone, recipe.backbone_model, recipe.seed)
     data = task.load(recipe.data, progress)
     with torch.random.fork_rng(devices=[]):
         seed_layers(recipe.seed, Purpose.INIT, 1)
         model = task.network(pretrained, data)
-    complete = recipe.but(task=repr(task), schedule=repr(schedule))
+    complete = recipe.but(task=repr(task), schedule=repr(schedule), optimizer=optimizer)
     return TransferParts(complete, task, data, pretrained, model, schedule)
 
 
@@ -141,17 +170,16 @@ def transfer(
     accelerator = make_accelerator(recipe, cpu=cpu)
     main = accelerator.is_main_process
     shown: Display = display if display is not None and main else Silent()
-    with accelerator.main_process_first():
-        parts = build_transfer(recipe, shown.looked_at)
-    folder = [runs / (name or _free_name(parts.recipe, runs, resume))]
+    folder = [runs / (name or _free_name(recipe, runs, resume))]
     broadcast_object_list(folder)  # two processes must not choose two names
+    with accelerator.main_process_first():
+        parts = build_transfer(recipe, shown.looked_at, _resumed_backbone(folder[0]) if resume else None)
     run = TransferRun(
         folder[0],
         parts.recipe.as_dict(),
         parts.data,
         parts.task,
-        mean=parts.pretrained.mean,
-        std=parts.pretrained.std,
+        pretrained=parts.pretrained,
         arch=parse_call(parts.recipe.task).name.casefold(),
         resume=resume,
         main=main,
@@ -170,7 +198,7 @@ def transfer(
             parts.data,
             schedule=parts.schedule,
             settings=parts.recipe,
-            optimizer=recipe.optimizer,
+            optimizer=parts.recipe.optimizer,
             accelerator=accelerator,
             keeper=run,
             display=shown,
@@ -179,6 +207,20 @@ def transfer(
         )
         result = run.finish(state, device=describe_machine(str(accelerator.device)), version=code_version())
     return {**result, "folder": str(folder[0])}
+
+
+def _resumed_backbone(folder: Path) -> Pretrained | None:
+    """That of the run to be resumed, whose weights its checkpoint holds; None where there is no such checkpoint yet."""
+    import torch
+
+    from cutmix.recipes.trained import read_run
+
+    try:
+        _, weights = read_run(folder)
+    except CutmixError:  # the run's folder says what is wrong with it
+        return None
+    with torch.random.fork_rng(devices=[]):
+        return kept_backbone(weights.cutmix)
 
 
 def _introduction(parts: TransferParts, folder: Path, accelerator: Any) -> str:
@@ -230,14 +272,10 @@ def load_transferred(folder: Path, *, best: bool = False) -> Transferred:
 
     import torch
 
-    from cutmix.models.checkpoints import load_weights, read_weights
-    from cutmix.training.run import BEST, LAST
-    from cutmix.transfer.backbone import Pretrained
+    from cutmix.models.checkpoints import load_weights
+    from cutmix.recipes.trained import read_run
 
-    path = folder / (BEST if best else LAST)
-    if not path.exists():
-        raise UsageError(f"{folder} holds no checkpoint of a transfer ({path.name})")
-    weights = read_weights(path)
+    path, weights = read_run(folder, best=best)
     about = weights.cutmix
     if "task" not in about:
         raise UsageError(f"{folder} is no transfer; cutmix test and cutmix predict are for classifiers")
@@ -245,8 +283,11 @@ def load_transferred(folder: Path, *, best: bool = False) -> Transferred:
     task = make_task(recipe.task)
     classes = tuple(about["classes"])
     with torch.random.fork_rng(devices=[]):
-        backbone = load_backbone(recipe.backbone, recipe.backbone_model, recipe.seed)
-        known = Pretrained(backbone.network, tuple(about["mean"]), tuple(about["std"]), backbone.source)
-        network = task.network(known, make_dataclass("Known", ["classes", "num_classes"])(classes, len(classes)))
+        backbone = kept_backbone(about) or replace(  # transfers did not always say how their backbone is made
+            load_backbone(recipe.backbone, recipe.backbone_model, recipe.seed),
+            mean=tuple(about["mean"]),
+            std=tuple(about["std"]),
+        )
+        network = task.network(backbone, make_dataclass("Known", ["classes", "num_classes"])(classes, len(classes)))
     load_weights(network, weights, source=path)
     return Transferred(network.eval(), task, classes)

@@ -100,7 +100,7 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
     from cutmix.models import regularize
     from cutmix.models.checkpoints import guess_model, load_weights, read_weights
 
-    path, weights = _read_run(path, best) if path.is_dir() else (path, read_weights(path))
+    path, weights = read_run(path, best=best) if path.is_dir() else (path, read_weights(path))
     about = weights.cutmix
     if "task" in about:
         raise UsageError(
@@ -135,8 +135,13 @@ def load_trained(source: str, *, model: str = "", best: bool = False) -> Trained
     )
 
 
-def _read_run(folder: Path, best: bool) -> tuple[Path, Weights]:
-    """The run's newest checkpoint that can be read, or its best one."""
+def read_run(folder: Path, *, best: bool = False) -> tuple[Path, Weights]:
+    """The run's newest checkpoint that can be read, or its best one (chosen on the test set).
+
+    Raises:
+        UsageError: there is none yet.
+        CutmixError: none can be read.
+    """
     from cutmix.models.checkpoints import read_weights
     from cutmix.training.run import BEST, LAST, PREVIOUS
 
@@ -375,14 +380,14 @@ def predict(
         if cam_folder is not None:
             from cutmix.pictures import cam_overlay
 
-            picture = _free(cam_folder, path.stem, drawn)
+            picture = free_picture(cam_folder, f"{path.stem}-cam", drawn)
             cam_overlay(shown, cam_HW, picture, caption=f"{path.name}: {classes[0][0]}", probabilities=list(classes))
         yield Guess(path, classes, picture)
 
 
-def _free(folder: Path, stem: str, taken: set[Path]) -> Path:
-    """A file name of its own for each picture, also where folders hold pictures of the same name."""
-    tries = (folder / f"{stem}-cam{f'-{number}' if number > 1 else ''}.png" for number in count(1))
+def free_picture(folder: Path, stem: str, taken: set[Path]) -> Path:
+    """A file name of its own for each picture, also for pictures of the same name; added to ``taken``."""
+    tries = (folder / f"{stem}{f'-{number}' if number > 1 else ''}.png" for number in count(1))
     path = next(path for path in tries if path not in taken)
     taken.add(path)
     return path

@@ -27,6 +27,9 @@ Triple = tuple[float, float, float]
 class Pretrained:
     """A classifier with what its input needs; ``source`` says where it comes from.
 
+    ``model`` is the network's constructor call without trained weights and ``regularizer`` that of its layer noise:
+    with them the network can be made again where its weights are kept elsewhere. Empty if it is not known.
+
     Raises:
         UsageError: ``mean`` and ``std`` are not those of RGB pixels in [0, 1].
     """
@@ -35,6 +38,8 @@ class Pretrained:
     mean: Triple
     std: Triple
     source: str
+    model: str = ""
+    regularizer: str = "none"
 
     def __post_init__(self) -> None:
         if not (all(0 <= value <= 1 for value in self.mean) and all(0.01 < value < 1 for value in self.std)):

@@ -98,12 +98,7 @@ class TransferFit(Fit):
     """One call of :func:`fit_transfer`, whose arguments it takes."""
 
     def __init__(self, model: nn.Module, data: Any, *, task: Task, optimizer: str = "SGD", **others: Any) -> None:
-        if optimizer not in OPTIMIZERS:
-            raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
-        if others["settings"].label_smoothing:
-            raise UsageError("label_smoothing is for classification; a transfer has the losses of its task")
-        if others["settings"].head_lr != 1:
-            raise UsageError("head_lr is for classification; in a transfer all that is trained learns at lr")
+        check_settings(others["settings"], optimizer)
         self.task, self.data, self.optimizer = task, data, optimizer
         self.columns = 2 + len(task.losses)
         super().__init__(model, data, mixing=NoMixing(), **others)
@@ -180,6 +175,16 @@ class TransferFit(Fit):
         for step, batch in enumerate(self.test):
             yield batch  # type: ignore[misc]
             self.watch_test(step, unknown)
+
+
+def check_settings(settings: Settings, optimizer: str) -> None:
+    """Refuse, with a ``UsageError``, what a transfer cannot be trained by."""
+    if optimizer not in OPTIMIZERS:
+        raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}")
+    if settings.label_smoothing:
+        raise UsageError("label_smoothing is for classification; a transfer has the losses of its task")
+    if settings.head_lr != 1:
+        raise UsageError("head_lr is for classification; in a transfer all that is trained learns at lr")
 
 
 def split_batch(batch: PictureBatch, count: int) -> list[PictureBatch]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from cutmix.files import write_atomically
 from cutmix.training.run import Run
-from cutmix.transfer.backbone import Triple
+from cutmix.transfer.backbone import Pretrained
 from cutmix.transfer.task import PictureBatch, Task, TaskData, Tested
 
 TEST = "test.json"
@@ -31,16 +31,15 @@ class TransferRun(Run):
         data: TaskData,
         task: Task,
         *,
-        mean: Triple,
-        std: Triple,
+        pretrained: Pretrained,
         **others: Any,
     ) -> None:
         """Open the folder of a transfer, new or to be resumed; the arguments are those of :class:`Run`.
 
         Args:
-            mean, std: those of the backbone's input.
+            pretrained: what was started from; checkpoints say how its network is made.
         """
-        self.task, self.mean, self.std = task, mean, std
+        self.task, self.pretrained = task, pretrained
         super().__init__(folder, recipe, data, **others)  # type: ignore[arg-type]
 
     @property
@@ -79,8 +78,9 @@ class TransferRun(Run):
             "task": self.recipe["task"],
             "data": self.recipe["data"],
             "classes": list(self.data.classes),
-            "mean": list(self.mean),
-            "std": list(self.std),
+            "mean": list(self.pretrained.mean),
+            "std": list(self.pretrained.std),
+            "backbone": {name: getattr(self.pretrained, name) for name in ("model", "regularizer", "source")},
             "train_images": self.train_images,
             "fingerprint": self.data.fingerprint,
             "processes": self.processes,
