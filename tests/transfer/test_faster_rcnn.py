@@ -57,6 +57,12 @@ def test_a_step_of_both_forms(pretrained, form):
     assert {"boxes", "labels", "scores"} <= set(found[0])
 
 
+@pytest.mark.parametrize("form", ["c4", "fpn"])
+def test_the_background_is_a_class_of_its_own(pretrained, form):
+    predictor = made(FasterRCNN(form=form, size=64), pretrained).roi_heads.box_predictor
+    assert (predictor.cls_score.out_features, predictor.bbox_pred.out_features) == (3, 12)
+
+
 def test_c4_judges_regions_with_the_rest_of_the_network(pretrained):
     network = made(FasterRCNN(size=64, pool=7), pretrained)
     assert network.backbone.backbone.stages == ("layer3",)

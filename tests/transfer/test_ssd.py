@@ -143,6 +143,14 @@ def test_pixels_are_normalised_as_the_backbone_was_trained(network):
     np.testing.assert_allclose(images.tensors[0, :, 5, 5], [0.6 / 0.2, 0.5 / 0.25, 0.4 / 0.3], rtol=1e-5)
 
 
+def test_the_background_is_a_class_of_its_own(network):
+    """Scores of two classes and the background, and four edges, for each of 4 or 6 boxes a place."""
+    scores, edges = ([layer.out_channels for layer in head.module_list]
+                     for head in (network.head.classification_head, network.head.regression_head))  # fmt: skip
+    assert scores == [12, 18, 18, 18, 12, 12]
+    assert edges == [16, 24, 24, 24, 16, 16]
+
+
 def test_tests_keep_what_upstream_keeps(network):
     kept = (network.score_thresh, network.nms_thresh, network.topk_candidates, network.detections_per_img)
     assert kept == (0.01, 0.45, 200, 200)
