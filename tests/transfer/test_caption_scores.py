@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
+import sys
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,6 +162,25 @@ def test_meteor_of_known_captions():
         pytest.skip("no Java")
     found = [of_picture[0] for of_picture in REFERENCES]
     assert meteor(found, [[caption] for caption in found]) == pytest.approx(100, abs=1e-4)
+
+
+def test_meteor_is_asked_for_what_was_found_against_the_references(monkeypatch):
+    """By a program that answers 0.3 to one question alone."""
+    asked = []
+
+    class Answers:
+        meteor_p, lock = SimpleNamespace(stdout=io.BytesIO(), stderr=io.BytesIO()), threading.Lock()
+
+        def compute_score(self, true, said):
+            asked.append((true, said))
+            return 0.3, []
+
+    monkeypatch.setattr(meteor_module.shutil, "which", lambda name: "/usr/bin/java")
+    for name in ("pycocoevalcap", "pycocoevalcap.meteor", "pycocoevalcap.meteor.meteor"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(Meteor=Answers))
+    assert meteor([["a", "bus"], ["b"]], [[["a", "tram"], ["trams"]], [["c"]]]) == pytest.approx(30)
+    assert asked == [({0: ["a tram", "trams"], 1: ["c"]}, {0: ["a bus"], 1: ["b"]})]
+    assert Answers.meteor_p.stdout.closed
 
 
 def test_meteor_is_named_as_skipped(monkeypatch):

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cutmix.data import load_boxes
+from cutmix.data import BoxSplit, load_boxes, make_boxes
 from cutmix.errors import CutmixError, UsageError
 from cutmix.transfer.average_precision import Detections
 from cutmix.transfer.batches import Place, TestPictures, TrainPictures
-from cutmix.transfer.detection import detect, gathered
+from cutmix.transfer.detection import detect, drawings, gathered
+from cutmix.transfer.faster_rcnn import FasterRCNN
 from cutmix.transfer.ssd import SSD
 from cutmix.transfer.task import PictureBatch
 
@@ -73,6 +74,28 @@ def test_the_first_batch_is_drawn_with_the_names_of_its_classes(data, tmp_path, 
     assert [list(picture.names) for picture in shown] == [["red"], ["blue", "red"]]
     assert shown[0].xyxy_D4.tolist() == [[1, 2, 5, 7]]
     assert [int(picture.image_HW3.max()) for picture in shown] == [0, 255]
+
+
+def test_detections_of_one_half_and_more_are_drawn(data, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("cutmix.transfer.box_pictures.boxes_picture",
+                        lambda pictures, path, title: shown.extend(pictures))  # fmt: skip
+    edges = np.array([[1.0, 2, 5, 7], [3, 4, 9, 8], [0, 0, 2, 2]])
+    found = [Detections(edges, np.array([1, 0, 1]), np.array([0.5, 0.75, 0.49]))]
+    drawings(found, [], data)["detections.png"](tmp_path / "detections.png")
+    assert list(shown[0].names) == ["red 0.50", "blue 0.75"]
+    np.testing.assert_array_equal(shown[0].xyxy_D4, edges[:2])
+    np.testing.assert_array_equal(shown[0].true_M4, data.test.boxes[0].xyxy_M4)
+
+
+def test_boxes_of_less_than_a_pixel_are_not_learned(tmp_path):
+    """Of 10x10, 0.5x10 and 10x0.9 pixels, the first alone."""
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.png")
+    boxes = make_boxes([[20, 5, 20.5, 15], [4, 5, 14, 15], [4, 5, 14, 5.9]], [0, 1, 0])
+    split = BoxSplit((tmp_path / "a.png",), (boxes,))
+    _, target = FasterRCNN().train_view(split, 0, np.random.default_rng(0))
+    assert target["labels"].tolist() == [2]
+    assert len(target["boxes"]) == 1
 
 
 def test_details_are_for_the_last_test_alone(data):
