@@ -76,6 +76,21 @@ def test_lines_of_a_folder(tmp_path):
     assert (data.test.captions, data.note) == ((("café",),), "tested on test.tsv")
 
 
+def test_a_number_sign_within_a_name_belongs_to_it(tmp_path):
+    (tmp_path / "train.tsv").write_text("no#1.png#2\ta bus\nno#1.png\ttwo\na#b\tc\n")
+    (tmp_path / "val.tsv").write_text("b.png#10\tcar\n")
+    listed = list_captions(f"tsv:{tmp_path}")
+    assert [path.name for path in listed.paths] == ["no#1.png", "a#b", "b.png"]
+    assert listed.train.captions == (("a bus", "two"), ("c",))
+
+
+def test_two_test_parts_are_refused(tmp_path):
+    for name in ("train", "val", "test"):
+        (tmp_path / f"{name}.tsv").write_text("a.png\ta\n")
+    with pytest.raises(CutmixError, match=r"must hold train.tsv and one of val.tsv and test.tsv"):
+        list_captions(f"tsv:{tmp_path}")
+
+
 def test_one_file_is_split_by_names(tmp_path):
     for number in range(10):
         Image.new("RGB", (4, 4), (number * 9, 0, 0)).save(tmp_path / f"{number}.png")

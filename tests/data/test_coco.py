@@ -47,6 +47,29 @@ def test_boxes_classes_and_crowds(tmp_path):
     assert data.note.startswith("trained on instances_train2017, tested on instances_val2017")
 
 
+def test_classes_go_by_their_number_and_not_by_their_name(tmp_path):
+    categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
+    for part in ("train2017", "val2017"):
+        write(tmp_path, part, [cat(category_id=7), cat(category_id=3)], categories)
+    listed = list_coco(tmp_path)
+    assert listed.classes == ("dog", "cat")
+    assert listed.test.boxes[0].labels_M.tolist() == [1, 0]
+
+
+def test_objects_go_to_their_picture_in_the_folder_of_its_part(tmp_path):
+    """Annotations are in any order; of three pictures the second has none. One without "iscrowd" is no crowd."""
+    last = cat(12, bbox=[5, 6, 7, 8])
+    del last["iscrowd"]
+    write(tmp_path, "train2017", [last, cat(10)], pictures=3)
+    write(tmp_path, "val2017", [cat()])
+    listed = list_coco(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in listed.paths] == [
+        "train2017/10.jpg", "train2017/11.jpg", "train2017/12.jpg", "val2017/10.jpg", "val2017/11.jpg"]  # fmt: skip
+    assert [boxes.xyxy_M4.tolist() for boxes in listed.train.boxes] == [[[1, 2, 11, 22]], [], [[5, 6, 12, 14]]]
+    assert not listed.train.boxes[2].difficult_M.any()
+    assert listed.sizes == dict.fromkeys(listed.paths, (40, 30))
+
+
 def test_annotations_that_cannot_be_used_are_named(tmp_path):
     wrong = [
         cat(id=5, category_id=99),

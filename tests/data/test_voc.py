@@ -64,6 +64,27 @@ def test_a_devkit_is_trained_on_all_years_and_tested_on_2007(tmp_path):
     assert len(load_listed(listed).train) == 7
 
 
+def test_classes_are_those_of_both_parts_in_the_order_of_the_alphabet(tmp_path):
+    """A cow is in a test picture alone, behind a dog."""
+    folder = year(tmp_path / "one", trainval=1, test=1)
+    text = xml(dog(3, 4, 9, 9), dog(1, 2, 11, 22).replace("dog", "cow"))
+    (folder / "Annotations" / "000001.xml").write_text(text)
+    listed = list_voc(folder)
+    assert listed.classes == ("cow", "dog")
+    assert [boxes.labels_M.tolist() for boxes in (*listed.train.boxes, *listed.test.boxes)] == [[1], [1, 0]]
+    assert listed.sizes == dict.fromkeys(listed.paths, (40, 30))
+
+
+def test_a_line_is_degenerate(tmp_path):
+    """As wide as nothing, three pixels high; and the other way round."""
+    folder = year(tmp_path / "one", trainval=2, test=1)
+    lines = (dog(14, 7, 14, 9), dog(14, 7, 16, 7), dog(3, 4, 9, 9))
+    (folder / "Annotations" / "000000.xml").write_text(xml(*lines))
+    data = load_listed(list_voc(folder))
+    assert data.note.endswith("2 degenerate boxes (no width or no height) left out")
+    np.testing.assert_array_equal(data.train.boxes[0].xyxy_M4, [[2, 3, 9, 9]])
+
+
 def test_a_point_is_degenerate(tmp_path):
     """As in BCCD: xmin = xmax, ymin = ymax."""
     folder = year(tmp_path / "one", trainval=2, test=1)

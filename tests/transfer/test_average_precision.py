@@ -82,6 +82,21 @@ def test_classes_and_pictures_are_kept_apart():
     assert [curve.area for curve in by_class] == [0.0, 0.0]
 
 
+def test_detections_of_all_pictures_are_taken_in_the_order_of_their_scores():
+    """Right at 0.9 and wrong at 0.4 in one picture, right at 0.6 in the other: right, right, wrong."""
+    one, other = found([(0, 0, 10, 10, 0, 0.9), (50, 0, 60, 10, 0, 0.4)]), found([(0, 0, 10, 10, 0, 0.6)])
+    (curve,) = curves([one, other], [ONE, ONE], 1)
+    np.testing.assert_allclose(curve.precision_N, [1, 1, 2 / 3])
+    np.testing.assert_allclose(curve.recall_N, [1 / 2, 1, 1])
+
+
+def test_equal_scores_keep_the_order_in_which_they_were_given():
+    """Wrong and right in one picture, wrong in the next."""
+    one, other = found([(50, 0, 60, 10, 0, 0.5), (0, 0, 10, 10, 0, 0.5)]), found([(50, 0, 60, 10, 0, 0.5)])
+    (curve,) = curves([one, other], [ONE, ONE], 1)
+    np.testing.assert_allclose(curve.precision_N, [0, 1 / 2, 1 / 3])
+
+
 def test_nothing_found_is_zero_and_nothing_there_is_left_out_of_the_mean():
     by_class = curves([found([(0, 0, 9, 9, 1, 0.5)]), found([])], [NOTHING, ONE], 2)
     assert by_class[0].area == by_class[0].eleven_points == 0.0

@@ -90,6 +90,14 @@ def test_banned_words_are_not_said_and_what_is_impossible_is_not_told():
         assert sorted(said(h) for h in hypotheses) == [(1,), (3, 1), (3, 3)]
 
 
+def test_what_is_not_banned_keeps_its_probability():
+    table = torch.tensor([0, 0.3, 0.5, 0.2]).log()
+    (found,) = beam_search(lambda last, state: (table.repeat(len(last), 1), state), (torch.zeros(1),), start=0, end=1,
+                           beam=9, max_length=2, banned=(2,))  # fmt: skip
+    assert [said(h) for h in found] == [(1,), (3, 1), (3, 3)]
+    assert [math.exp(h.log_probability) for h in found] == pytest.approx([0.3, 0.2 * 0.3, 0.2 * 0.2])
+
+
 def test_pictures_do_not_disturb_each_other():
     advance, state = tiny_network(5)
     together = beam_search(advance, state, start=START, end=END, beam=3, max_length=LENGTH)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
+import sys
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,6 +80,17 @@ def test_bleu_by_hand():
     assert three == pytest.approx((4 / 6 * 2 / 5 * 1 / 4) ** (1 / 3))
 
 
+def test_a_word_may_be_said_as_often_as_in_one_reference():
+    """Twice in one reference, once in the other: of four, two are right."""
+    assert bleu([["the"] * 4], [[["the", "big", "the", "end"], ["on", "the", "road", "now"]]])[0] == pytest.approx(0.5)
+
+
+def test_the_reference_closest_in_length_counts():
+    """4 words are closer to 3 than 1 is."""
+    value = bleu([["a", "red", "bus"]], [[["a", "red", "bus", "here"], ["bus"]]])[0]
+    assert value == pytest.approx(math.exp(1 - 4 / 3))
+
+
 def test_a_short_caption_is_punished_and_of_two_lengths_the_shorter_counts():
     found = [["a", "red", "bus"]]
     longer = [[["a", "red", "bus", "is", "here"]]]
@@ -101,6 +116,23 @@ def test_cider_by_hand():
     assert first == pytest.approx(10 * (0.5 + 0 + 0 + 0) / 4)
     # dog is in no reference, and weighs as much as cat: 1 / sqrt(2); one word longer.
     assert second == pytest.approx(10 / math.sqrt(2) / 4 * math.exp(-1 / 72))
+
+
+def test_cider_counts_pictures_and_is_a_mean_over_references():
+    """ "bus" is in two references of one picture of two: as rare as "cat", which is in one."""
+    references = [[["bus"], ["bus"], ["tram"]], [["cat"]]]
+    first, second = cider([["bus"], ["cat"]], references)
+    assert first == pytest.approx(10 * (1 + 1 + 0) / 3 / 4)
+    assert second == pytest.approx(10 / 4)
+
+
+def test_people_are_scored_against_the_others_of_their_picture():
+    """As many rounds as every picture has captions; all others are references."""
+    one, two, three, four, five = (["one"], ["two"], ["three"], ["four"], ["five"])
+    assert list(leave_one_out([[one, two, three], [four, five]])) == [
+        ([one, four], [[two, three], [five]]),
+        ([two, five], [[one, three], [four]]),
+    ]
 
 
 def test_ngrams_are_counted():
@@ -130,6 +162,25 @@ def test_meteor_of_known_captions():
         pytest.skip("no Java")
     found = [of_picture[0] for of_picture in REFERENCES]
     assert meteor(found, [[caption] for caption in found]) == pytest.approx(100, abs=1e-4)
+
+
+def test_meteor_is_asked_for_what_was_found_against_the_references(monkeypatch):
+    """By a program that answers 0.3 to one question alone."""
+    asked = []
+
+    class Answers:
+        meteor_p, lock = SimpleNamespace(stdout=io.BytesIO(), stderr=io.BytesIO()), threading.Lock()
+
+        def compute_score(self, true, said):
+            asked.append((true, said))
+            return 0.3, []
+
+    monkeypatch.setattr(meteor_module.shutil, "which", lambda name: "/usr/bin/java")
+    for name in ("pycocoevalcap", "pycocoevalcap.meteor", "pycocoevalcap.meteor.meteor"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(Meteor=Answers))
+    assert meteor([["a", "bus"], ["b"]], [[["a", "tram"], ["trams"]], [["c"]]]) == pytest.approx(30)
+    assert asked == [({0: ["a tram", "trams"], 1: ["c"]}, {0: ["a bus"], 1: ["b"]})]
+    assert Answers.meteor_p.stdout.closed
 
 
 def test_meteor_is_named_as_skipped(monkeypatch):

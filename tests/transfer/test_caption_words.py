@@ -59,6 +59,11 @@ def test_a_vocabulary_has_the_words_that_are_frequent_enough():
     assert make_vocabulary(captions, 3).words == (*SPECIAL, "a")
 
 
+def test_a_vocabulary_is_in_the_order_of_the_alphabet():
+    """Whatever comes first or is more frequent."""
+    assert make_vocabulary([["zoo", "bus", "zoo"], ["zoo", "bus"]], 2).words == (*SPECIAL, "bus", "zoo")
+
+
 @pytest.mark.parametrize(("min_count", "said"), [(0, "at least 1"), (4, "none of 3 words occurs 4 times")])
 def test_a_vocabulary_without_words_is_refused(min_count, said):
     with pytest.raises(UsageError, match=said):

@@ -10,12 +10,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cutmix.data import load_boxes
+from cutmix.data import BoxSplit, load_boxes, make_boxes
 from cutmix.errors import CutmixError, UsageError
 from cutmix.transfer.average_precision import Detections
 from cutmix.transfer.batches import Place, TestPictures, TrainPictures
-from cutmix.transfer.detection import detect, gathered
+from cutmix.transfer.detection import detect, drawings, gathered
+from cutmix.transfer.faster_rcnn import FasterRCNN
 from cutmix.transfer.ssd import SSD
+from cutmix.transfer.task import PictureBatch
 
 CPU = torch.device("cpu")
 ALONE = SimpleNamespace(num_processes=1, is_main_process=True)
@@ -59,6 +61,43 @@ def test_a_perfect_detector_has_a_perfect_mean_ap(data, tmp_path):
     assert set(tested.drawings) == {"detections.png", "precision_recall.png"}
 
 
+def test_the_first_batch_is_drawn_with_the_names_of_its_classes(data, tmp_path, monkeypatch):
+    """The network's class 1 is the first one, background being 0."""
+    shown = []
+    monkeypatch.setattr("cutmix.transfer.box_pictures.boxes_picture",
+                        lambda pictures, path, title: shown.extend(pictures))  # fmt: skip
+    images = [torch.zeros(3, 8, 8), torch.ones(3, 8, 8)]
+    targets = [{"boxes": torch.tensor([[1.0, 2, 5, 7]]), "labels": torch.tensor([2])},
+               {"boxes": torch.zeros(2, 4), "labels": torch.tensor([1, 2])}]  # fmt: skip
+    TASK.draw_batch(PictureBatch(images, targets, [0, 1], 2), data, tmp_path / "first.png", "title")
+    assert data.classes == ("blue", "red")
+    assert [list(picture.names) for picture in shown] == [["red"], ["blue", "red"]]
+    assert shown[0].xyxy_D4.tolist() == [[1, 2, 5, 7]]
+    assert [int(picture.image_HW3.max()) for picture in shown] == [0, 255]
+
+
+def test_detections_of_one_half_and_more_are_drawn(data, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("cutmix.transfer.box_pictures.boxes_picture",
+                        lambda pictures, path, title: shown.extend(pictures))  # fmt: skip
+    edges = np.array([[1.0, 2, 5, 7], [3, 4, 9, 8], [0, 0, 2, 2]])
+    found = [Detections(edges, np.array([1, 0, 1]), np.array([0.5, 0.75, 0.49]))]
+    drawings(found, [], data)["detections.png"](tmp_path / "detections.png")
+    assert list(shown[0].names) == ["red 0.50", "blue 0.75"]
+    np.testing.assert_array_equal(shown[0].xyxy_D4, edges[:2])
+    np.testing.assert_array_equal(shown[0].true_M4, data.test.boxes[0].xyxy_M4)
+
+
+def test_boxes_of_less_than_a_pixel_are_not_learned(tmp_path):
+    """Of 10x10, 0.5x10 and 10x0.9 pixels, the first alone."""
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.png")
+    boxes = make_boxes([[20, 5, 20.5, 15], [4, 5, 14, 15], [4, 5, 14, 5.9]], [0, 1, 0])
+    split = BoxSplit((tmp_path / "a.png",), (boxes,))
+    _, target = FasterRCNN().train_view(split, 0, np.random.default_rng(0))
+    assert target["labels"].tolist() == [2]
+    assert len(target["boxes"]) == 1
+
+
 def test_details_are_for_the_last_test_alone(data):
     batches = TestPictures(TASK, data.test, 2, Place(CPU, workers=0))
     tested = TASK.test(Oracle(data), batches, data, ALONE, final=False)
@@ -77,13 +116,15 @@ def test_the_chosen_metric_is_reported(data):
                 output["scores"] = torch.linspace(0.5, 0.9, len(output["boxes"]))
             return outputs
 
-    values = {}
+    # Red: one of one. Blue, four objects: two wrong ones, then two right ones, so that precision is 1/2 up to a recall
+    # of 1/2: an area of 1/4, and six of eleven points.
+    red, blue = {"voc07": 100.0, "voc": 100.0}, {"voc07": 100 * 6 / 11 / 2, "voc": 25.0}
+    means = {f"mean_ap_{metric}": (red[metric] + blue[metric]) / 2 for metric in red}
     for metric in ("voc07", "voc"):
         batches = TestPictures(TASK, data.test, 2, Place(CPU, workers=0))
-        task = SSD(size=64, metric=metric)
-        values[metric] = task.test(Half(data), batches, data, ALONE, final=False).measures
-        assert values[metric]["mean_ap"] == values[metric][f"mean_ap_{metric}"]
-    assert values["voc07"]["mean_ap"] != values["voc"]["mean_ap"]
+        tested = SSD(size=64, metric=metric).test(Half(data), batches, data, ALONE, final=True)
+        assert tested.measures == pytest.approx({"mean_ap": means[f"mean_ap_{metric}"], **means})
+        assert tested.details["per_class"]["blue"] == pytest.approx({**blue, "objects": 4})
 
 
 def test_two_processes_test_each_picture_once(data):

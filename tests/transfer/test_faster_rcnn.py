@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -57,12 +58,35 @@ def test_a_step_of_both_forms(pretrained, form):
     assert {"boxes", "labels", "scores"} <= set(found[0])
 
 
+@pytest.mark.parametrize("form", ["c4", "fpn"])
+def test_the_background_is_a_class_of_its_own(pretrained, form):
+    predictor = made(FasterRCNN(form=form, size=64), pretrained).roi_heads.box_predictor
+    assert (predictor.cls_score.out_features, predictor.bbox_pred.out_features) == (3, 12)
+
+
 def test_c4_judges_regions_with_the_rest_of_the_network(pretrained):
     network = made(FasterRCNN(size=64, pool=7), pretrained)
     assert network.backbone.backbone.stages == ("layer3",)
     assert network.backbone.out_channels == 12
     assert network.roi_heads.box_head(torch.randn(5, 12, 7, 7)).shape == (5, 14)
     assert network.rpn.anchor_generator.sizes == ((128, 256, 512),)
+
+
+def test_a_region_is_judged_by_the_mean_of_the_backbones_own_last_stage(pretrained, tiny_net):
+    network = made(FasterRCNN(size=64), pretrained).eval()
+    regions = torch.randn(2, 12, 7, 7, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = tiny_net().layer4(regions).mean((2, 3))
+        np.testing.assert_allclose(network.roi_heads.box_head(regions), expected, rtol=1e-5)
+
+
+def test_the_pyramid_goes_from_the_largest_map_to_the_smallest(pretrained):
+    """Strides 4 to 32, and one more."""
+    network = made(FasterRCNN(form="fpn", size=64), pretrained).eval()
+    with torch.no_grad():
+        maps = network.backbone(torch.zeros(1, 3, 64, 64))
+    assert [tuple(map_BCHW.shape[1:]) for map_BCHW in maps.values()] == [(256, side, side) for side in (16, 8, 4, 2, 1)]
+    assert network.rpn.anchor_generator.sizes == ((32,), (64,), (128,), (256,), (512,))
 
 
 def test_anchors_of_ones_own(pretrained):
@@ -84,6 +108,19 @@ def test_the_settings_are_those_of_the_protocol(pretrained):
     assert (heads.nms_thresh, heads.score_thresh, heads.detections_per_img) == (0.3, 0.0, 100)
     sampler = heads.fg_bg_sampler
     assert (sampler.batch_size_per_image, sampler.positive_fraction) == (256, 0.25)
+    assert (heads.proposal_matcher.high_threshold, heads.proposal_matcher.low_threshold) == (0.5, 0.5)
+    sampler = rpn.fg_bg_sampler
+    assert (sampler.batch_size_per_image, sampler.positive_fraction, rpn.score_thresh) == (256, 0.5, 0.0)
+    assert (heads.box_roi_pool.output_size, heads.box_roi_pool.sampling_ratio) == ((7, 7), 2)
+
+
+def test_box_coding_by_hand(pretrained):
+    """A box 10 wide and 20 high, moved by (1, 3), grown to (20, 30): times 10 and 5 in the head, plain in the RPN."""
+    network = made(FasterRCNN(size=64), pretrained)
+    default, true = torch.tensor([[10.0, 10, 20, 30]]), torch.tensor([[6.0, 8, 26, 38]])
+    plain = np.array([1 / 10, 3 / 20, math.log(20 / 10), math.log(30 / 20)])
+    for coder, factors in ((network.roi_heads.box_coder, [10, 10, 5, 5]), (network.rpn.box_coder, [1, 1, 1, 1])):
+        np.testing.assert_allclose(coder.encode_single(true, default)[0], plain * factors, rtol=1e-5)
 
 
 def test_pixels_are_normalised_as_the_backbone_was_trained(pretrained):
@@ -106,9 +143,21 @@ def test_boxes_are_mirrored_with_their_pictures(tmp_path):
         assert image.float().sum() == 255 * 3 * 10 * 6
 
 
-def test_nothing_frozen_where_nothing_is_asked_for(pretrained):
-    network = made(FasterRCNN(size=64, frozen=0, norm="trained"), pretrained)
+@pytest.mark.parametrize(("frozen", "stages"), [(1, "1"), (2, "12"), (3, "123")])
+def test_as_many_stages_are_frozen_as_are_asked_for(pretrained, frozen, stages):
+    """The stem and the first so many stages, the one at stride 4 being the first."""
+    network = made(FasterRCNN(size=64, frozen=frozen), pretrained).backbone.backbone.network
+    still = {name.split(".")[0] for name, p in network.named_parameters() if not p.requires_grad and p.ndim == 4}
+    assert still == {"conv1", *(f"layer{number}" for number in stages)}
+
+
+@pytest.mark.parametrize("form", ["c4", "fpn"])
+def test_nothing_frozen_where_nothing_is_asked_for(pretrained, form):
+    network = made(FasterRCNN(form=form, size=64, frozen=0, norm="trained"), pretrained).train()
     assert all(p.requires_grad for p in network.parameters())
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert len(norms) == 5
+    assert all(module.training for module in norms)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from cutmix.data import BoxSplit, make_boxes
 from cutmix.errors import UsageError
-from cutmix.transfer.ssd import SSD, L2Norm, SSDFeatures, default_boxes
+from cutmix.transfer.ssd import SSD, L2Norm, SSDFeatures, _extra, default_boxes
 
 
 class TwoClasses:
@@ -54,6 +54,16 @@ def test_some_default_boxes_by_hand():
     np.testing.assert_allclose(pixels[4 * 38 * 38][:3], [8, 8, 60], rtol=1e-5)  # the second source: steps of 16
     np.testing.assert_allclose(pixels[-4][:3], [150, 150, 264], rtol=1e-5)  # the last one: a single place
     np.testing.assert_allclose(pixels[-8][:3], [250, 250, 213], rtol=1e-5)  # three places with steps of 100
+
+
+def test_the_shapes_of_the_boxes_by_hand():
+    """The second source has 3:1 beside 2:1, both lying and standing; the last one 2:1 alone, as wide as the picture."""
+    pixels = 300 * boxes_of_300()
+    two, three = math.sqrt(2), math.sqrt(3)
+    wide, high = [[60 * two, 60 / two], [60 * three, 60 / three]], [[60 / two, 60 * two], [60 / three, 60 * three]]
+    expected = [wide[0], high[0], wide[1], high[1]]
+    np.testing.assert_allclose(pixels[4 * 38 * 38 :][2:6, 2:], expected, rtol=1e-5)
+    np.testing.assert_allclose(pixels[-2:, 2:], [[300, 264 / two], [264 / two, 300]], rtol=1e-5)
 
 
 def test_the_first_boxes_of_every_source_have_upstreams_sides():
@@ -137,10 +147,59 @@ def test_the_l2_norm_by_hand():
     assert [p.shape for p in norm.parameters()] == [(2,)]
 
 
+def test_the_first_source_alone_has_the_scaled_norm(tiny_net):
+    """A length of 20 wherever anything is seen; the second source is the backbone's map itself."""
+    features = SSDFeatures(tiny_net(), 64).eval()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps, (first, second) = features(images), features.backbone(images).values()
+    seen = first.norm(dim=1) > 0
+    assert seen.sum() > 50
+    np.testing.assert_allclose(maps["0"].norm(dim=1)[seen], 20, rtol=1e-5)
+    assert torch.equal(maps["1"], second)
+
+
+@pytest.mark.parametrize("norm", ["frozen", "trained"])
+def test_the_backbones_norms_are_trained_where_that_is_asked_for(pretrained, norm):
+    network = SSD(size=64, norm=norm).network(pretrained, TwoClasses).train()
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert [module.training for module in norms] == [norm == "trained"] * 4
+    assert {p.requires_grad for module in norms for p in module.parameters()} == {norm == "trained"}
+
+
+def test_both_convolutions_of_an_extra_layer_end_in_a_relu():
+    """Of a single pixel: 2 - x of the first one, 1 - 3 or 1 + 3 times that of the second."""
+    layer, side = _extra(1, 1, 1, 1, halves=False)
+    assert side == 1
+    for factor, values in ((3.0, {5.0: 1, 1.5: 2.5}), (-3.0, {5.0: 1, 1.5: 0})):
+        for convolution, weight, bias in ((layer[0], -1.0, 2.0), (layer[2], factor, 1.0)):
+            torch.nn.init.constant_(convolution.weight, weight)
+            torch.nn.init.constant_(convolution.bias, bias)
+        with torch.no_grad():
+            for value, expected in values.items():
+                assert layer(torch.full((1, 1, 1, 1), value)).item() == pytest.approx(expected)
+
+
+def test_extra_layers_begin_as_upstreams():
+    """Xavier: uniform up to the root of 6 / (inputs + outputs), each of them counted for every cell of the kernel."""
+    layer, _ = _extra(64, 32, 48, 5, halves=True)
+    for convolution, bound in ((layer[0], math.sqrt(6 / (64 + 32))), (layer[2], math.sqrt(6 / (9 * 32 + 9 * 48)))):
+        assert 0.98 * bound < float(convolution.weight.detach().abs().max()) <= bound
+        assert not convolution.bias.any()
+
+
 def test_pixels_are_normalised_as_the_backbone_was_trained(network):
     """(1 - mean) / std of the checkpoint, whatever ImageNet's are."""
     images, _ = network.transform([torch.ones(3, 64, 64)])
     np.testing.assert_allclose(images.tensors[0, :, 5, 5], [0.6 / 0.2, 0.5 / 0.25, 0.4 / 0.3], rtol=1e-5)
+
+
+def test_the_background_is_a_class_of_its_own(network):
+    """Scores of two classes and the background, and four edges, for each of 4 or 6 boxes a place."""
+    scores, edges = ([layer.out_channels for layer in head.module_list]
+                     for head in (network.head.classification_head, network.head.regression_head))  # fmt: skip
+    assert scores == [12, 18, 18, 18, 12, 12]
+    assert edges == [16, 24, 24, 24, 16, 16]
 
 
 def test_tests_keep_what_upstream_keeps(network):
@@ -175,6 +234,29 @@ def test_boxes_follow_their_pixels_through_the_augmentation(split, seed):
     assert float((inside > 60).float().mean()) > 0.8
 
 
+def test_the_augmentation_is_upstreams(monkeypatch):
+    from torchvision.transforms import v2
+
+    made = []
+    monkeypatch.setattr(v2, "Compose", made.append)
+    for expand in (3.0, 1.0):
+        SSD(expand=expand).augment()
+    names = ["RandomPhotometricDistort", "RandomZoomOut", "RandomIoUCrop", "RandomHorizontalFlip"]
+    assert [type(change).__name__ for change in made[0]] == names
+    assert [type(change).__name__ for change in made[1]] == [names[0], *names[2:]]
+    _, zoom, crop, mirror = made[0]
+    assert (zoom.p, tuple(zoom.side_range), mirror.p) == (0.5, (1, 3), 0.5)
+    assert crop.options == [0, 0.1, 0.3, 0.7, 0.9, 1]  # 0: anywhere; 1 and more: not at all
+
+
+def test_a_picture_that_was_made_smaller_lies_on_imagenets_mean_colour(split):
+    """Among views of a black and white picture, one in two has its corners on the canvas or cropped away."""
+    views = [SSD(size=64).train_view(split, 0, np.random.default_rng(seed)).image_CHW for seed in range(12)]
+    fill = torch.tensor([124, 116, 104], dtype=torch.uint8)[:, None, None]
+    shares = [float((view == fill).all(0).float().mean()) for view in views]
+    assert 2 <= sum(share > 0.3 for share in shares) <= 10
+
+
 def test_the_callers_random_state_is_left_alone(split):
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -186,6 +268,14 @@ def test_the_test_view_says_the_size_of_the_photo(split):
     image, target = SSD(size=64, load_side=20).test_view(split, 0)
     assert image.shape == (3, 64, 64)
     assert target["size"].tolist() == [40, 20]
+
+
+def test_a_small_photo_is_not_made_larger_on_loading(split):
+    from cutmix.data import read_photo
+
+    image, edges = SSD(load_side=80)._as_tensors(read_photo(split.paths[0]), split.boxes[0])
+    assert image.shape == (3, 20, 40)
+    np.testing.assert_allclose(edges[0], [10, 5, 20, 15])
 
 
 def test_boxes_are_scaled_with_a_photo_that_is_shrunk_on_loading(split):
