@@ -177,6 +177,15 @@ def test_the_json_is_inside_and_nothing_is_outside(tmp_path):
     assert "<i>owl" not in text.replace(embedded, "")
 
 
+def test_a_comment_in_the_json_does_not_keep_its_script_open(tmp_path):
+    """After a comment's beginning and another script's, the end of this one would not count as its end."""
+    command = "cutmix evaluate '<!--<script>' '<!--BODY-->'"
+    text = text_of(write(tmp_path, network("a", "CutMix()", 0, 71.5), command=command))
+    assert "<!--" not in text.replace("<!doctype", "")
+    embedded = re.search(r'<script type="application/json" id="result">(.*?)</script>', text, re.DOTALL)[1]
+    assert json.loads(embedded)["command"] == command
+
+
 def test_what_is_no_result_is_refused(tmp_path):
     with pytest.raises(CutmixError, match=r"cannot read .*evaluation\.json"):
         write_evaluation_page(tmp_path)

@@ -40,6 +40,16 @@ def test_cub200(tmp_path: Path) -> None:
     assert data.test.read_boxes().sizes_N2.tolist() == [[40, 30]] * 2
 
 
+def test_cub200s_tables_say_of_which_photo_each_line_is(tmp_path: Path) -> None:
+    make_cub200(tmp_path)
+    table = tmp_path / "CUB_200_2011/bounding_boxes.txt"
+    table.write_text(
+        "5 3.5 2.0 6.0 4.0\n4 0.0 1.0 2.0 3.0\n3 9.0 9.0 9.0 9.0\n2 30.0 20.0 20.0 5.0\n1 1.0 1.0 1.0 1.0\n"
+    )
+    boxes = load_data("cub200", tmp_path).test.read_boxes()
+    assert boxes.boxes_M4.tolist() == [[30, 20, 40, 25], [3.5, 2, 9.5, 6]]  # of photos 2, clipped to 40 columns, and 5
+
+
 def test_oxford_pets(tmp_path: Path) -> None:
     data = load_data(make_oxford_pets(tmp_path), tmp_path)
     assert data.classes == ("Abyssinian", "american bulldog")

@@ -72,6 +72,13 @@ def test_boxes_are_clipped_to_the_view_and_dropped_outside_of_it() -> None:
     assert boxes.dropped == 2  # the one outside, and the one of which half a pixel is left
 
 
+def test_a_box_of_one_pixel_is_kept_and_what_was_dropped_before_stays_counted() -> None:
+    # Columns 10 to 29 are seen; [8, 2, 11, 5] is seen in column 10 alone. The last box has no area in its file.
+    _, boxes = photos([12, 3, 13, 9], [8, 2, 11, 5], [0, 0, 9, 9], [5, 5, 5, 9], size=(40, 20), image_size=20)
+    assert boxes.boxes_M4.tolist() == [[2, 3, 3, 9], [0, 2, 1, 5]]
+    assert boxes.dropped == 2
+
+
 def test_small_images_are_scaled_as_a_whole() -> None:
     split = ArraySplit(
         np.zeros((1, 16, 16, 3), np.uint8),
@@ -104,6 +111,14 @@ def test_subsets_keep_each_image_its_boxes() -> None:
     assert part.of(0).tolist() == [[3, 0, 4, 1]] * 3
     assert part.of(2).tolist() == [[2, 0, 3, 1]] * 2
     assert part.of(1).shape == (0, 4)
+
+
+def test_subsets_keep_each_image_its_size_and_what_the_split_lost() -> None:
+    boxes = collect([Annotation(np.array([[1, 1, 4, 1 + k]], float), (9 + k, 20)) for k in range(3)])
+    assert boxes.dropped == 1  # the first is without height
+    part = boxes.subset([2, 0])
+    assert part.sizes_N2.tolist() == [[11, 20], [9, 20]]
+    assert (part.boxes_M4.tolist(), part.dropped) == ([[1, 1, 4, 3]], 1)
 
 
 def test_splits_hand_their_boxes_on() -> None:

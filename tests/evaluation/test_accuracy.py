@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import top_k_accuracy_score
 
 from cutmix.errors import UsageError
-from cutmix.evaluation.accuracy import Accuracy, confusion_matrix, label_ranks, rate, wilson_interval
+from cutmix.evaluation.accuracy import Accuracy, confusion_matrix, label_ranks, wilson_interval
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (3, 10), (0, 50), (50, 50), (9_876, 10_000)])
@@ -67,12 +67,18 @@ def test_the_answer_by_hand():
     logits[3] = [9, 0, 8, 7, 6, -1]
     found = answer(logits, [0, 0, 0, 1], tuple("abcdef"))
     assert (found["accuracy/top1"], found["accuracy/top1"].n) == (25.0, 4)
-    assert found["accuracy/top1"].interval == rate(1, 4).interval
+    # Wilson's interval at 95 %: z = 1.96, z * z / n = 0.960. The middle is (0.25 + 0.480) / 1.960 = 0.372, half the
+    # width 1.96 / 1.960 * sqrt(0.25 * 0.75 / 4 + 0.960 / 16) = 0.327.
+    assert found["accuracy/top1"].interval == pytest.approx((4.559, 69.936), abs=1e-3)
     assert found["accuracy/top5"] == 100.0
     assert found["accuracy/class_mean"] == pytest.approx(100 * (1 / 3 + 0) / 2)  # classes without images do not count
     assert found["accuracy/confused"].rows == [["a", "c", 2, 66.67], ["b", "a", 1, 100.0]]
-    assert found["accuracy/per_class"].rows[0][:3] == ["a", 3, 33.33]
-    assert [row[5] for row in found["accuracy/per_class"].rows] == ["c", "a", "", "", "", ""]
+    assert found["accuracy/per_class"].rows[:3] == [
+        ["a", 3, 33.33, 6.15, 79.23, "c"],  # middle 0.427, half 0.365
+        ["b", 1, 0.0, 0.0, 79.35, "a"],  # from 0 to 3.841 / 4.841
+        ["c", 0, None, None, None, ""],
+    ]
+    assert [row[5] for row in found["accuracy/per_class"].rows[3:]] == ["", "", ""]
     assert found["accuracy/confusion"].rows[0] == ["a", 1, 0, 2, 0, 0, 0]
 
 

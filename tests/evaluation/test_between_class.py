@@ -85,6 +85,15 @@ def test_curves_by_hand(yellow):
     assert set(BetweenClass().about) == set(values)
 
 
+def test_logits_that_are_not_finite_are_no_answer(yellow, monkeypatch):
+    subject = yellow()
+    forward = subject.model.forward
+    first = torch.tensor([[True], [False], [False], [False], [False]])
+    monkeypatch.setattr(subject.model, "forward", lambda images: forward(images).masked_fill(first, torch.nan))
+    with pytest.raises(UsageError, match="not finite for 4 of 20 images"):  # five pairs, two mixes of two kinds
+        list(BetweenClass(steps=2, pairs=5).answer(subject))
+
+
 @pytest.fixture
 def three(colours, plain):
     """Eleven images of three classes, of which some pairs are taken for neither class and some are not."""

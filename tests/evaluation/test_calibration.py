@@ -130,6 +130,41 @@ def test_the_temperature_is_fitted_on_images_that_are_not_reported_on():
         assert one[f"calibration/unscaled/{key}"] == other[f"calibration/unscaled/{key}"]
 
 
+def two_classes(confidences, hits):
+    """Logits of two classes, the first of which has these probabilities, and labels: the first class where it hits."""
+    first = torch.tensor(confidences, dtype=torch.float64)
+    return torch.stack([first.log(), (1 - first).log()], dim=1), 1 - torch.tensor(hits, dtype=torch.int64)
+
+
+def test_the_question_asks_for_its_own_bins():
+    # Two bins of equal width: all images are in the upper one, mean confidence 0.79, four of five right. Two of equal
+    # mass: three images at 0.7 of which two are right, and two at 0.925 that are right.
+    found = answer(*two_classes([0.6, 0.7, 0.8, 0.9, 0.95], [1, 0, 1, 1, 1]), bins=2)
+    assert found["calibration/ece"] == pytest.approx(1.0)
+    assert found["calibration/ece_equal_mass"] == pytest.approx(100 * (3 * (0.7 - 2 / 3) + 2 * 0.075) / 5)
+    assert found["calibration/bins"].rows == [[5, 79.0, 80.0]]
+    assert (found["calibration/reliability"].x, found["calibration/reliability"].y) == (
+        pytest.approx([79.0]),
+        pytest.approx([80.0]),
+    )
+
+
+def test_scaling_by_hand():
+    # All ten are 0.9 sure: odds of 9. Three of the four held out are right: odds of 3, so the temperature is
+    # log 9 / log 3 = 2, and the six others, of which three are right, become 0.75 sure.
+    held_out, others = np.split(np.random.default_rng(0).permutation(10), [4])
+    hits = np.ones(10, dtype=np.int64)
+    hits[[held_out[2], *others[:3]]] = 0
+    found = answer(*two_classes([0.9] * 10, hits), held_out=0.4)
+    assert found["calibration/temperature"] == pytest.approx(2.0)
+    assert found["calibration/unscaled/ece"] == pytest.approx(40.0)
+    assert found["calibration/scaled/ece"] == pytest.approx(25.0)
+    assert found["calibration/scaled/nll"] == pytest.approx(-(np.log(0.75) + np.log(0.25)) / 2)
+    assert found["calibration/scaled/brier"] == pytest.approx((2 * 0.25**2 + 2 * 0.75**2) / 2)
+    assert found["calibration/scaled/reliability"].x == pytest.approx([75.0])
+    assert found["calibration/scaled/reliability"].y == pytest.approx([50.0])
+
+
 def test_scaling_mends_a_network_that_is_too_sure():
     found = answer(*made_up(n=4000, sureness=6.0))
     assert found["calibration/temperature"] > 2

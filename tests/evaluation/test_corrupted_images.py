@@ -175,6 +175,15 @@ def test_arrays_are_five_severities_one_after_the_other(cifar_c):
             assert view(4)[0, 0].tolist() == [100 * number + severity, 4, 0]
 
 
+def test_arrays_have_labels_of_each_severity(cifar_c):
+    labels = np.load(cifar_c / "labels.npy")
+    labels[12:18] = [1, 1, 0, 2, 2, 0]
+    np.save(cifar_c / "labels.npy", labels)
+    source = ArrayFolder(cifar_c, 8, CLASSES)
+    assert source.images("fog", 3)[1].tolist() == [1, 1, 0, 2, 2, 0]
+    assert source.images("fog", 4)[1].tolist() == [0, 2, 1, 2, 0, 1]
+
+
 def test_arrays_that_do_not_fit_are_refused(cifar_c):
     with pytest.raises(UsageError, match=r"that of the alphabet; the network's are bee, ant, cat"):
         ArrayFolder(cifar_c, 8, ("bee", "ant", "cat"))

@@ -188,6 +188,13 @@ def test_seeds_are_the_images_and_not_the_batches(made_up, reds):
     assert len(seeds(limit=2)) == 15 * 5 * 2
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_limit_corrupts_the_images_that_are_asked_about(made_up, reds, seed):
+    subject = reds(limit=2, seed=seed)
+    list(Corruption(extra=False).answer(subject))
+    assert {red for *_, red in made_up if red} == set(subject.split.images_NHWC[:, 0, 0, 0].tolist())
+
+
 def test_what_was_counted_is_not_counted_again(made_up, reds):
     subject = reds()
     whole = dict(Corruption(extra=False).answer(subject))

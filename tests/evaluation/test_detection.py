@@ -53,6 +53,19 @@ def test_the_nearest_tpr_may_be_below_95_percent_and_fpr95_may_not():
     assert (found.tnr95, found.fpr95) == (1.0, 1.0)
 
 
+def test_of_two_equally_near_tprs_the_larger_one_counts():
+    # Of ten in-images nine lie at 2 or above and one at 0: TPR 0.9 and 1 are equally near to 0.95. At 2 one of four
+    # out-images is accepted, at 0 three are.
+    found = detection(np.r_[np.arange(2.0, 11), 0.0], np.array([5.5, 1.0, 1.0, -1.0]))
+    assert (found.tnr95, found.fpr95) == (1 / 4, 3 / 4)
+
+
+def test_fpr95_is_at_a_tpr_of_exactly_95_percent_where_there_is_one():
+    # 19 of twenty in-images lie above the out-images, the last one below two of three.
+    found = detection(np.r_[np.arange(1.0, 20), -1.0], np.array([0.0, -0.5, -2.0]))
+    assert (found.tnr95, found.fpr95) == (1.0, 0.0)
+
+
 SETS = {
     "separate": lambda rng: (rng.normal(3, 1, 41), rng.normal(0, 1, 30)),
     "alike": lambda rng: (rng.normal(0, 1, 100), rng.normal(0, 1, 37)),

@@ -59,6 +59,11 @@ def test_the_question_by_hand(colours, plain):
     assert dict(FGSM(eps=2 / 255).answer(colours(images, [0, 1, 2, 0])))["fgsm/accuracy"] == 100
 
 
+def test_an_image_that_is_not_recognised_is_moved_away_from_its_label(colours, plain):
+    # Red is 10 below green: moved away from what it is taken for, it would be recognised.
+    assert dict(FGSM().answer(colours(plain((100, 110, 60)), [0])))["fgsm/accuracy"] == 0
+
+
 def test_other_batch_sizes_give_the_same(colours, plain):
     images, labels = plain((110, 100, 100), (85, 100, 80), (60, 60, 80), (60, 0, 0)), [0, 1, 2, 0]
     for batch_size in (1, 3):

@@ -102,3 +102,12 @@ def test_other_batch_sizes_and_a_limit(rings):
     one = dict(Occlusion(steps=5).answer(rings(limit=1)))
     assert one["occlusion/centre/mean"].n == 1
     assert one["occlusion/centre"].y in ([0, 0, 0, 0, 100], [0, 0, 100, 100, 100])
+
+
+def test_logits_that_are_not_finite_are_no_answer(rings, monkeypatch):
+    subject = rings()
+    forward = subject.model.forward
+    first = torch.tensor([[True], [False]])
+    monkeypatch.setattr(subject.model, "forward", lambda images: forward(images).masked_fill(first, torch.nan))
+    with pytest.raises(UsageError, match="not finite for 4 of 8 images"):  # two images, two sides of two holes
+        list(Occlusion(steps=2).answer(subject))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from cutmix.data.splits import PhotoSplit
+from cutmix.data.transforms import centre_view
 from cutmix.errors import UsageError
 from cutmix.evaluation.ood import COLUMNS, LOGIT_SCORES, OutOfDistribution, roc_curve
 from cutmix.evaluation.ood_scores import Energy, MaxSoftmax, Score
@@ -38,6 +41,8 @@ def test_the_in_set_is_the_positive_class_and_a_larger_score_is_more_like_it(col
     found = answer(colours(plain(*VIVID), [0, 1, 2]), saved("grey", *GREY))
     assert [float(found[f"ood/grey/msp/{column}"]) for column in COLUMNS] == [100, 100, 100, 0, 100, 100]
     assert found["ood/grey/msp/auroc"].n == 7
+    curve = found["ood/grey/roc/msp"]
+    assert (0, 100) in zip(curve.x, curve.y)  # all in-images and no out-image
     turned = answer(colours(plain(*GREY), [0, 1, 2, 2]), saved("vivid", *VIVID))
     assert [float(turned[f"ood/vivid/msp/{column}"]) for column in list(COLUMNS)[:4]] == [0, 0, 50, 100]
     # Everything of the out-set comes first: precisions at the four in-images are 1/4, 2/5, 3/6, 4/7; at the three
@@ -62,6 +67,18 @@ def test_images_that_are_in_both_sets_are_told(colours, plain, saved):
     found = answer(colours(plain(*VIVID), [0, 1, 2]), saved("both", VIVID[1], *GREY))
     assert "1 of the 5 images of the out-set both are also in the in-set colours" in found["ood/both/shared"].text
     assert "ood/grey/shared" not in answer(colours(plain(*VIVID), [0, 1, 2]), saved("grey", *GREY))
+
+
+def test_photos_of_the_in_set_are_compared_as_the_data_resizes_them(colours, plain, saved, tmp_path):
+    rgb = np.random.default_rng(4).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "photo.png")
+    seen = centre_view(Image.fromarray(rgb), 8, 12)
+    np.savez(tmp_path / "both.npz", images=np.stack([*plain(*GREY), seen]))
+    subject = colours(plain(*VIVID), [0, 1, 2])
+    photos = PhotoSplit((tmp_path / "photo.png",), np.array([2]))
+    subject = replace(subject, data=replace(subject.data, test=photos, squared=12))
+    shared = answer(subject, str(tmp_path / "both.npz"), scores=(Energy(),))["ood/both/shared"]
+    assert "1 of the 5 images of the out-set both" in shared.text
 
 
 def test_what_was_resized_is_told(colours, plain, saved):
@@ -117,6 +134,12 @@ class Seen(Score):
 def test_scores_learn_from_training_images_and_not_from_those_that_are_tested(colours, plain, saved):
     answer(colours(plain(*VIVID), [2, 2, 2]), saved("grey", *GREY), scores=(Seen(),))
     assert Seen.labels == [0, 1, 2]
+
+
+def test_as_many_training_images_as_were_asked_for(colours, plain, saved):
+    question = OutOfDistribution(out_sets=(saved("grey", *GREY),), scores=(Seen(),), train_images=2)
+    dict(ask(question, colours(plain(*VIVID), [2, 2, 2])))
+    assert len(set(Seen.labels)) == 2
 
 
 @pytest.mark.parametrize("name", ["mean", "all", "", "a/b"])

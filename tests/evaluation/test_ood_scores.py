@@ -7,15 +7,23 @@ import pytest
 import torch
 from torch import nn
 
+from cutmix.data.splits import ArraySplit
 from cutmix.errors import UsageError
 from cutmix.evaluation.ood_scores import (
     ClassGaussians,
+    Energy,
+    Mahalanobis,
+    MaxLogit,
+    MaxSoftmax,
+    Neighbours,
+    Odin,
     max_logit,
     max_softmax,
     nearest_neighbour,
     negative_energy,
     odin,
 )
+from cutmix.evaluation.subject import Outputs
 
 
 @pytest.fixture
@@ -136,3 +144,44 @@ def test_neighbours_are_those_of_pytorch_ood(monkeypatch):
 def test_more_neighbours_than_there_are_images_are_refused(k):
     with pytest.raises(UsageError, match="of 3 training images"):
         nearest_neighbour(torch.ones(2, 2), torch.ones(3, 2), k)
+
+
+# ------------------------------------------------------------------------------------------------- as a question asks
+
+
+def asked(score, outputs, train=None):
+    return score.scorer(None, train)(None, outputs).tolist()
+
+
+def test_a_question_gets_each_score_of_the_logits():
+    said = Outputs(torch.tensor([[0.0, np.log(3.0)], [5.0, 5.0]]), torch.tensor([0, 1]))
+    assert asked(MaxSoftmax(), said) == pytest.approx([0.75, 0.5])
+    assert asked(MaxLogit(), said) == pytest.approx([np.log(3.0), 5.0])
+    assert asked(Energy(), said) == pytest.approx([np.log(4.0), 5.0 + np.log(2.0)])
+    assert asked(Energy(temperature=2.0), said) == pytest.approx([2 * np.log(1 + 3**0.5), 5.0 + 2 * np.log(2.0)])
+
+
+def test_a_question_gets_distances_from_the_training_features():
+    def outputs(features, labels):
+        return Outputs(torch.zeros(len(labels), 2), torch.tensor(labels), torch.tensor(features))
+
+    # Classes with means (0, 0) and (10, 0), each spread by 2 along the first axis and by 1 along the second. The label
+    # of what is asked about does not count.
+    corners = [[-2.0, 1.0], [2.0, 1.0], [-2.0, -1.0], [2.0, -1.0]]
+    train = outputs([*corners, *([x + 10, y] for x, y in corners)], [0] * 4 + [1] * 4)
+    assert asked(Mahalanobis(), outputs([[0.0, 3.0], [14.0, 0.0]], [1, 1]), train) == pytest.approx([-9.0, -4.0])
+    # At distances 0, sqrt 2 and 2 once all have length 1.
+    train = outputs([[1.0, 0.0], [0.0, 5.0], [-2.0, 0.0]], [0, 1, 0])
+    assert asked(Neighbours(k=2), outputs([[3.0, 0.0]], [1]), train) == pytest.approx([-(2**0.5)])
+    assert asked(Neighbours(k=3), outputs([[3.0, 0.0]], [1]), train) == pytest.approx([-2.0])
+
+
+def test_a_question_gets_odin_of_the_images_in_pixels(colours, plain):
+    # Logits are 20 times the mean colour. Of (153, 102, 51) / 255 = (0.6, 0.4, 0.2) red is the largest: the step of 0.1
+    # makes it 0.7, and the others 0.3 and 0.1. At temperature 5 the logits are 2.8, 1.2 and 0.4. The colours of
+    # (51, 51, 204) become 0.1, 0.1 and 0.9, and the logits 0.4, 0.4 and 3.6.
+    subject = colours(plain((255, 255, 255)), [0], batch_size=1)
+    out = ArraySplit(plain((153, 102, 51), (51, 51, 204)), np.zeros(2, np.int64))
+    scores = Odin(temperature=5.0, eps=0.1).scorer(subject, None)(out, subject.outputs_of(out))
+    expected = [1 / (1 + np.exp(-1.6) + np.exp(-2.4)), 1 / (1 + 2 * np.exp(-3.2))]
+    assert scores.tolist() == pytest.approx(expected, rel=1e-5)

@@ -189,3 +189,6 @@ def test_images_in_both_sets_are_counted(pictures, data):
     photos, one = (PhotoSplit(part, np.zeros(len(part), np.int64)) for part in (paths, paths[1:2]))
     assert shared_images(photos, one, 224) == 1
     assert shared_images(photos, load(pictures, data).images, 12) == 3
+    squared = load(pictures, replace(data, squared=16)).images
+    assert shared_images(photos, squared, 12, 16) == 3
+    assert shared_images(photos, squared, 12) == 0

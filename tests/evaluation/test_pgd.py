@@ -61,6 +61,10 @@ def test_a_start_is_kept_within_eps_and_within_the_image():
     attacked = pgd(Linear(), images, torch.tensor([0, 1]), eps=0.25, steps=1, step_size=0.0625, start_BCHW=start)
     # red and green: 0.75 + 0.0625 is beyond eps, 0 stays; 0.375 - 0.0625 and 0.625 + 0.0625
     assert attacked.flatten(1).tolist() == [[0.75, 0.0, 0.625], [0.3125, 0.6875, 1.0]]
+    # A start beyond the image begins at its edge: from there red goes down and green up.
+    edge, beyond = one_pixel((1.0, 0.0, 0.5)), one_pixel((0.25, -0.25, 0.0))
+    attacked = pgd(Linear(), edge, torch.tensor([1]), eps=0.25, steps=1, step_size=0.0625, start_BCHW=beyond)
+    assert attacked.flatten().tolist() == [0.9375, 0.0625, 0.5]
 
 
 def test_normalisation_is_the_networks_first_layer_so_that_eps_counts_in_pixels():
@@ -215,6 +219,30 @@ def test_the_question_by_hand(margins):
     assert dict(PGD(eps=0.0).answer(margins()))["pgd/accuracy"] == 100
 
 
+def test_the_questions_own_steps_are_taken(margins):
+    values = dict(PGD(eps=24 / 255, steps=2, step_size=5 / 255, random_start=False).answer(margins()))
+    assert values["pgd/largest_change"] == pytest.approx(10, abs=1e-4)
+
+
+def test_each_image_starts_from_a_place_of_its_own(colours, plain):
+    images = plain(*[(100, 120, 90)] * 3)
+    subject, seen = colours(images, [1, 1, 1]), []
+    subject.model.register_forward_pre_hook(lambda model, inputs: seen.append(inputs[0].detach()))
+    list(PGD(eps=20 / 255, steps=1).answer(subject))
+    std_C11, mean_C11 = (torch.tensor(values)[:, None, None] for values in (subject.std, subject.mean))
+    levels_BCHW = 255 * (seen[0] * std_C11 + mean_C11) - torch.from_numpy(images).permute(0, 3, 1, 2)
+    assert 19 < levels_BCHW.amax() < 20.001
+    assert -20.001 < levels_BCHW.amin() < -19
+    assert not torch.allclose(levels_BCHW[0], levels_BCHW[1])
+    assert not torch.allclose(levels_BCHW[1], levels_BCHW[2])
+
+
+def test_an_image_that_is_not_recognised_is_moved_away_from_its_label(colours, plain):
+    # Red is 10 below green: moved away from what it is taken for, it would be recognised.
+    subject = colours(plain((100, 110, 60)), [0])
+    assert dict(PGD(random_start=False).answer(subject))["pgd/accuracy"] == 0
+
+
 def test_the_answer_does_not_hang_on_the_batch_size(margins):
     def answer(**settings):
         return {name: float(value) for name, value in PGD(steps=2).answer(margins(**settings))}
@@ -225,6 +253,19 @@ def test_the_answer_does_not_hang_on_the_batch_size(margins):
         assert answer(batch_size=batch_size) == pytest.approx(whole, abs=1e-4)
     assert answer(seed=1)["pgd/mean_change"] != pytest.approx(whole["pgd/mean_change"], abs=1e-4)
     assert answer(limit=2)["pgd/mean_change"] != pytest.approx(whole["pgd/mean_change"], abs=1e-4)
+
+
+def test_an_attacked_image_that_gives_no_finite_logits_is_no_answer(margins, monkeypatch):
+    subject = margins()
+    forward = subject.model.forward
+
+    def blind(images_BCHW):
+        """What the attack is built on is finite, what is said of its result is not."""
+        return forward(images_BCHW) if torch.is_grad_enabled() else forward(images_BCHW) + torch.nan
+
+    monkeypatch.setattr(subject.model, "forward", blind)
+    with pytest.raises(UsageError, match="not finite for 6 of 6 images"):
+        list(PGD(steps=1).answer(subject))
 
 
 def test_every_value_is_defined(margins):

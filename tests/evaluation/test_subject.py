@@ -14,7 +14,7 @@ from cutmix.evaluation.calibration import Calibration
 from cutmix.evaluation.ood import LOGIT_SCORES, OutOfDistribution
 from cutmix.evaluation.out_sets import NOISE, Noise
 from cutmix.evaluation.question import evaluate
-from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.models import ResNet
 
 
@@ -105,15 +105,25 @@ def test_another_number_of_classes_is_refused(data, classes):
     assert f"the network gave (18, {classes})" in found["accuracy"].reason
 
 
-def test_logits_that_are_not_finite_are_no_answer(data):
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_logits_that_are_not_finite_are_no_answer(data, wrong):
     class Broken(Counting):
         def forward(self, images_BCHW):
             logits = super().forward(images_BCHW)
-            logits[0, 1] = float("nan")
+            logits[0, 1] = wrong
             return logits
 
     with pytest.raises(CutmixError, match="not finite for 3 of 18 images"):
         dict(evaluate(Broken(), [Accuracy()], data, batch_size=6, device="cpu"))
+
+
+def test_no_class_is_the_likeliest_of_logits_that_are_not_finite():
+    logits = torch.tensor([[1.0, 2.0, 0.5], [float("nan"), 5.0, 0.0], [0.0, float("inf"), 1.0], [4.0, 2.0, 3.0]])
+    guesses = likeliest(logits)
+    assert guesses.tolist() == [1, -1, -1, 0]
+    with pytest.raises(UsageError, match="not finite for 2 of 4 images"):
+        require_likeliest(guesses)
+    assert require_likeliest(guesses[[0, 3]]).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_an_interrupted_evaluation_goes_on_at_the_step_it_had_come_to(runs, tmp_
     assert again["networks"] == found["networks"]
 
 
-def test_other_questions_can_be_added_later_and_other_settings_not(runs, tmp_path):
+def test_other_questions_can_be_added_later_and_other_settings_not(runs, tmp_path, monkeypatch):
     evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True)
     found = evaluate_networks(sources(runs)[:1], [Accuracy(), Calibration()], tmp_path, cpu=True)
     assert "calibration/ece" in found["networks"][0]["values"]
@@ -170,6 +170,12 @@ def test_other_questions_can_be_added_later_and_other_settings_not(runs, tmp_pat
         evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, limit=5)
     with pytest.raises(UsageError, match="seed was 0, is 7"):
         evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, seed=7)
+    same = f"arrays:{runs / 'tiny'}"  # named, where before it was what the network was trained on
+    with pytest.raises(UsageError, match="data was None, is 'arrays:"):
+        evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True, data=same)
+    monkeypatch.setattr("cutmix.recipes.evaluated.code_version", lambda: "another")
+    with pytest.raises(UsageError, match="version was '.*', is 'another'"):
+        evaluate_networks(sources(runs)[:1], [Accuracy()], tmp_path, cpu=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- bad input
