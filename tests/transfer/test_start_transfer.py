@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from cutmix.cli import main
 from cutmix.errors import UsageError
 from cutmix.models import ResNet
-from cutmix.recipes import trained
+from cutmix.recipes import start_transfer, trained
 from cutmix.recipes.predict_boxes import predict_boxes
 from cutmix.recipes.start_transfer import build_transfer, load_backbone, load_transferred, transfer
 from cutmix.recipes.trained import Trained
@@ -127,6 +130,25 @@ def test_pictures_of_the_same_name_do_not_overwrite_each_other(tiny_voc, backbon
     names = ["p00-boxes.png", "p00-boxes-2.png", "p01-boxes.png"]
     assert [guess["picture"] for guess in guesses] == [str(tmp_path / "found" / name) for name in names]
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == sorted(names)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own, as it compiles
+def test_compiled_it_is_trained_the_same(tiny_captions, tmp_path, pretrained, monkeypatch, assert_same):
+    """A captioner; detectors are compiled anew for every number of boxes, which takes minutes."""
+    compiled, compile = [], nn.Module.compile
+    # Its own Python frames are compiled, its kernels are not: no C++ compiler is needed.
+    monkeypatch.setattr(nn.Module, "compile", lambda self: (compiled.append(self), compile(self, backend="eager")))
+    monkeypatch.setattr("cutmix.transfer.meteor.shutil.which", lambda name: None)
+    network = lambda *args: replace(pretrained, network=copy.deepcopy(pretrained.network))  # noqa: E731
+    monkeypatch.setattr(start_transfer, "load_backbone", network)
+    task = "NIC(size=32, embedding=8, hidden=12, beam=2, min_count=1, max_length=8)"
+    wanted = recipe(tiny_captions, tmp_path).but(task=task, data=f"tsv:{tiny_captions}", batch_size=6, epochs=1)
+    for name in ("plain", "compiled"):
+        transfer(wanted.but(compile=name == "compiled"), name=name, runs=tmp_path, cpu=True, workers=0)
+    assert len(compiled) == 1
+    plain, other = (load_checkpoint(tmp_path / name / "last.pth.tar")["state_dict"] for name in ("plain", "compiled"))
+    assert_same(plain, other)
 
 
 def test_what_is_kept_downloads_nothing(monkeypatch):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cutmix.recipes.build import build
+from cutmix.recipes.build import Parts, build
 from cutmix.recipes.calls import parse_call
 from cutmix.recipes.recipe import Recipe
 from cutmix.training.display import Display, Silent
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from cutmix.training.run import Run
+    from cutmix.training.state import State
 
 
 def train(
@@ -46,9 +52,6 @@ def train(
         CutmixError: data or checkpoints that are missing or damaged, a loss that is no number, a full disk.
         Interrupted: the run was asked to stop and has kept its state.
     """
-    from accelerate.utils import broadcast_object_list
-
-    from cutmix.results import code_version, describe_machine
     from cutmix.training.loop import fit, make_accelerator
     from cutmix.training.run import Run
 
@@ -57,11 +60,10 @@ def train(
     shown: Display = display if display is not None and main else Silent()
     with accelerator.main_process_first():  # so that a download happens once
         parts = build(recipe, data_root, shown.looked_at)
-    folder = [runs / (name or free_name(parts.recipe, runs, resume))]
-    broadcast_object_list(folder)  # two processes must not choose two names
+    folder = run_folder(runs, name or unused(stem(parts.recipe), runs, resume))
     arch = parse_call(parts.recipe.model).name.casefold()
     run = Run(
-        folder[0],
+        folder,
         parts.recipe.as_dict(),
         parts.data,
         arch=arch,
@@ -75,9 +77,7 @@ def train(
         runs_at_once=runs_at_once,
     )
     with closing(run):
-        shown.introduce(
-            introduction(parts, folder[0], str(accelerator.device), accelerator.num_processes), parts.model, arch
-        )
+        shown.introduce(introduction(parts, folder, accelerator), parts.model, arch)
         state = fit(
             parts.model,
             parts.data,
@@ -91,15 +91,34 @@ def train(
             workers=workers,
             checkpoint_steps=checkpoint_steps,
         )
-        result = run.finish(
-            state,
-            device=describe_machine(str(accelerator.device)),
-            version=code_version(),
-        )
-    return {**result, "folder": str(folder[0])}
+        return finished(run, state, accelerator)
 
 
-def introduction(parts: Any, folder: Path, device: str, processes: int) -> str:
+def run_folder(runs: Path, name: str) -> Path:
+    """The folder ``runs/name`` that the first process chose: two must not choose two names."""
+    from accelerate.utils import broadcast_object_list
+
+    folder = [runs / name]
+    broadcast_object_list(folder)
+    return folder[0]
+
+
+def unused(stem: str, runs: Path, resume: bool) -> str:
+    """The name ``stem``; with a number behind it if there is such a run in ``runs``, and it is not to be resumed."""
+    if resume or not (runs / stem).exists():
+        return stem
+    return next(name for number in range(2, 10**6) if not (runs / (name := f"{stem}-{number}")).exists())
+
+
+def finished(run: Run, state: State, accelerator: Accelerator) -> dict[str, Any]:
+    """Write down the result of a run that has been trained; returns it, with the run's folder."""
+    from cutmix.results import code_version, describe_machine
+
+    result = run.finish(state, device=describe_machine(str(accelerator.device)), version=code_version())
+    return {**result, "folder": str(run.folder)}
+
+
+def introduction(parts: Parts, folder: Path, accelerator: Accelerator) -> str:
     """A few lines that say what is about to happen."""
     data, recipe = parts.data, parts.recipe
     weights = sum(p.numel() for p in parts.model.parameters())
@@ -111,20 +130,23 @@ def introduction(parts: Any, folder: Path, device: str, processes: int) -> str:
         f"mixing   {recipe.mixing}",
         f"layers   {recipe.regularizer}",
         f"augment  {recipe.augment}",
-        f"device   {device}" + (f", {processes} processes" if processes > 1 else ""),
+        device_line(accelerator),
     ]
     return "\n".join(lines)
 
 
-def free_name(recipe: Recipe, runs: Path, resume: bool) -> str:
-    """A folder name made of data, network, mixing, layer noise and seed; with a number if there is such a run."""
+def device_line(accelerator: Accelerator) -> str:
+    """The line of an introduction that says on what is trained."""
+    count = accelerator.num_processes
+    return f"device   {accelerator.device}" + (f", {count} processes" if count > 1 else "")
+
+
+def stem(recipe: Recipe) -> str:
+    """A folder name made of data, network, mixing, layer noise and seed."""
     parts = [recipe.data.partition(":")[0], Path(recipe.data.partition(":")[2]).name]
     noise = short(recipe.regularizer).removeprefix("noregularizer")
     parts += [short(recipe.model), short(recipe.mixing), noise, f"s{recipe.seed}"]
-    stem = "-".join(part for part in parts if part)
-    if resume or not (runs / stem).exists():
-        return stem
-    return next(name for number in range(2, 10**6) if not (runs / (name := f"{stem}-{number}")).exists())
+    return "-".join(part for part in parts if part)
 
 
 def short(text: str) -> str:

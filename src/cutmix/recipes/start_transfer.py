@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from cutmix.errors import CutmixError, UsageError
 from cutmix.recipes import names
-from cutmix.recipes.build import LIBRARIES, make_model, make_regularizer, model_call, seeded_model, without_pretrained
+from cutmix.recipes.build import (
+    LIBRARIES,
+    make_model,
+    make_regularizer,
+    make_schedule,
+    model_call,
+    seeded_model,
+    without_pretrained,
+)
 from cutmix.recipes.calls import construct, find, parse_call
+from cutmix.recipes.start import device_line, finished, run_folder, unused
 from cutmix.recipes.transfer_recipe import TransferRecipe
 from cutmix.training.display import Console, Display, Silent
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch import nn
 
     from cutmix.training.schedules import Schedule
@@ -50,12 +60,6 @@ def make_task(text: str) -> Task:
     """The task that a constructor call describes."""
     task: Task = construct(parse_call(text), names.tasks(), "task")
     return task
-
-
-def make_schedule(text: str) -> Schedule:
-    """The learning-rate schedule that a constructor call describes."""
-    schedule: Schedule = construct(parse_call(text), names.schedules(), "schedule")
-    return schedule
 
 
 def load_backbone(source: str, model: str = "", seed: int = 0) -> Pretrained:
@@ -160,9 +164,6 @@ def transfer(
 
     The arguments are those of :func:`cutmix.recipes.start.train`, and so is what is raised.
     """
-    from accelerate.utils import broadcast_object_list
-
-    from cutmix.results import code_version, describe_machine
     from cutmix.training.loop import make_accelerator
     from cutmix.transfer.fit import fit_transfer
     from cutmix.transfer.run import TransferRun
@@ -170,12 +171,11 @@ def transfer(
     accelerator = make_accelerator(recipe, cpu=cpu)
     main = accelerator.is_main_process
     shown: Display = display if display is not None and main else Silent()
-    folder = [runs / (name or _free_name(recipe, runs, resume))]
-    broadcast_object_list(folder)  # two processes must not choose two names
+    folder = run_folder(runs, name or unused(_stem(recipe), runs, resume))
     with accelerator.main_process_first():
-        parts = build_transfer(recipe, shown.looked_at, _resumed_backbone(folder[0]) if resume else None)
+        parts = build_transfer(recipe, shown.looked_at, _resumed_backbone(folder) if resume else None)
     run = TransferRun(
-        folder[0],
+        folder,
         parts.recipe.as_dict(),
         parts.data,
         parts.task,
@@ -191,7 +191,7 @@ def transfer(
         defaults=TransferRecipe().as_dict(),
     )
     with closing(run):
-        shown.introduce(_introduction(parts, folder[0], accelerator), parts.model, run.arch)
+        shown.introduce(_introduction(parts, folder, accelerator), parts.model, run.arch)
         state = fit_transfer(
             parts.model,
             parts.task,
@@ -205,8 +205,7 @@ def transfer(
             workers=workers,
             checkpoint_steps=checkpoint_steps,
         )
-        result = run.finish(state, device=describe_machine(str(accelerator.device)), version=code_version())
-    return {**result, "folder": str(folder[0])}
+        return finished(run, state, accelerator)
 
 
 def _resumed_backbone(folder: Path) -> Pretrained | None:
@@ -223,7 +222,7 @@ def _resumed_backbone(folder: Path) -> Pretrained | None:
         return kept_backbone(weights.cutmix)
 
 
-def _introduction(parts: TransferParts, folder: Path, accelerator: Any) -> str:
+def _introduction(parts: TransferParts, folder: Path, accelerator: Accelerator) -> str:
     data, recipe = parts.data, parts.recipe
     every = sum(p.numel() for p in parts.model.parameters())
     learned = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
@@ -233,23 +232,19 @@ def _introduction(parts: TransferParts, folder: Path, accelerator: Any) -> str:
         + (f" ({data.note})" if data.note else ""),
         f"task     {recipe.task}: {every:,} parameters, {learned:,} of them trained",
         f"backbone {parts.pretrained.source}, mean {parts.pretrained.mean}, std {parts.pretrained.std}",
-        f"device   {accelerator.device}"
-        + (f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""),
+        device_line(accelerator),
     ]
     return "\n".join(lines)
 
 
-def _free_name(recipe: TransferRecipe, runs: Path, resume: bool) -> str:
-    """A folder name made of task, backbone, data and seed; with a number behind it if there is such a run already."""
+def _stem(recipe: TransferRecipe) -> str:
+    """A folder name made of task, backbone, data and seed."""
     source = recipe.backbone.partition("(")[0].rstrip("/")
     known = Path(source).name.partition(".pth")[0]
     if known in ("last", "best", "model_best", "previous"):  # the folder says more than the file
         known = Path(source).parent.name
     data = Path(recipe.data.partition(":")[2]).name
-    stem = "-".join(part for part in (parse_call(recipe.task).name.casefold(), known, data, f"s{recipe.seed}") if part)
-    if resume or not (runs / stem).exists():
-        return stem
-    return next(name for number in range(2, 10**6) if not (runs / (name := f"{stem}-{number}")).exists())
+    return "-".join(part for part in (parse_call(recipe.task).name.casefold(), known, data, f"s{recipe.seed}") if part)
 
 
 @dataclass(frozen=True)

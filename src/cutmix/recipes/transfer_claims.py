@@ -36,7 +36,8 @@ def paper_numbers(settings: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _written_out(recipe: TransferRecipe) -> TransferRecipe:
-    from cutmix.recipes.start_transfer import make_schedule, make_task
+    from cutmix.recipes.build import make_schedule
+    from cutmix.recipes.start_transfer import make_task
 
     return recipe.but(task=repr(make_task(recipe.task)), schedule=repr(make_schedule(recipe.schedule)), seed=0)
 
