@@ -10,7 +10,7 @@ from PIL import Image
 
 from cutmix.cli import main
 from cutmix.data import check_data, load_captions
-from cutmix.data.captions import list_captions
+from cutmix.data.captions import CaptionData, CaptionSplit, has_word, list_captions
 from cutmix.errors import CutmixError, UsageError
 
 
@@ -64,6 +64,21 @@ def test_a_row_a_caption(coco):
     each = load_captions(f"coco:{coco}").train.each()
     assert [(path.name, *said) for path, said in zip(each.paths, each.captions)] == [
         ("a.png", "A red bus."), ("a.png", "two red buses"), ("b.png", "a cat")]  # fmt: skip
+
+
+def test_a_number_is_a_word():
+    assert [has_word(caption) for caption in ("42", " ?! ", "é", "", "a.")] == [True, False, True, False, True]
+
+
+def split(**captions: str) -> CaptionSplit:
+    """A picture for each name, with its captions apart by commas."""
+    return CaptionSplit(tuple(map(Path, captions)), tuple(tuple(said.split(",")) for said in captions.values()))
+
+
+def test_a_subset_has_the_order_that_is_asked_for():
+    picked = split(a="one,two", b="three", c="four").subset([2, 0])
+    assert picked.paths == (Path("c"), Path("a"))
+    assert picked.captions == (("four",), ("one", "two"))
 
 
 def test_lines_of_a_folder(tmp_path):
@@ -196,3 +211,11 @@ def test_the_fingerprint_stands_for_names_and_captions(coco):
     assert load_captions(f"coco:{coco}").fingerprint == before
     change(coco, "train", lambda content: content["annotations"][0].update(caption="A red bus"))
     assert load_captions(f"coco:{coco}").fingerprint != before
+    whole = CaptionData("", split(a="one", b="two"), split(c="three")).fingerprint
+    others = [
+        CaptionData("", split(a="one", other="two"), split(c="three")),  # a name
+        CaptionData("", split(a="one"), split(b="two", c="three")),  # the part of a picture
+        CaptionData("", split(a="one", b="two"), split(c="thr,ee")),  # how many captions
+    ]
+    assert len({whole, *(data.fingerprint for data in others)}) == 4
+    assert CaptionData("else", split(a="one", b="two"), split(c="three"), "note", ("a",)).fingerprint == whole

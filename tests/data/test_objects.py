@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cutmix.cli import main
-from cutmix.data import BoxSplit, load_boxes, make_boxes
+from cutmix.data import BoxData, BoxSplit, load_boxes, make_boxes
 from cutmix.data.objects import CLIPPED, DEGENERATE, OUTSIDE, BoxListing, check_listed, load_listed, within_picture
 from cutmix.errors import CutmixError, UsageError
 
@@ -50,6 +51,26 @@ def test_pictures_without_anything_to_learn_are_left_out_of_training_alone(tmp_p
     assert data.train.paths == (paths[0],)
     assert len(data.test) == 2
     assert "2 training pictures without an object to train on left out" in data.note
+
+
+def test_a_picture_with_one_object_to_train_on_is_trained_on(tmp_path):
+    """The difficult one beside it stays with it."""
+    both = make_boxes([[1, 1, 9, 9], [2, 3, 8, 9]], [0, 0], [True, False])
+    base = listing(tmp_path)
+    data = load_listed(listing(tmp_path, train=BoxSplit(base.train.paths, (both, base.train.boxes[1]))))
+    assert data.train.paths == base.train.paths
+    assert data.train.boxes[0].difficult_M.tolist() == [True, False]
+    assert data.train.counts(2) == [2, 0]
+
+
+def test_objects_and_pictures_are_picked_with_all_that_belongs_to_them():
+    boxes = make_boxes([[0, 0, 1, 2], [0, 0, 3, 4], [0, 0, 5, 6]], [7, 8, 9], [True, False, True])
+    kept = boxes.where(np.array([False, True, True]))
+    assert kept.xyxy_M4.tolist() == [[0, 0, 3, 4], [0, 0, 5, 6]]
+    assert (kept.labels_M.tolist(), kept.difficult_M.tolist()) == ([8, 9], [False, True])
+    picked = BoxSplit((Path("a"), Path("b"), Path("c")), (boxes, kept, make_boxes([], []))).subset([2, 0])
+    assert picked.paths == (Path("c"), Path("a"))
+    assert [len(of_picture) for of_picture in picked.boxes] == [0, 3]
 
 
 def test_unusable_files_are_counted_and_named(tmp_path):
@@ -93,10 +114,38 @@ def test_the_fingerprint_follows_the_boxes(tmp_path):
     assert load_listed(listing(tmp_path, test=moved)).fingerprint != first
 
 
+def test_the_fingerprint_follows_everything_that_is_learned_from():
+    """Other labels, difficult ones, class names, file names, and a picture moved from one part to the other."""
+    row, a, b, c = [[0, 0, 5, 6]], Path("a"), Path("b"), Path("c")
+    box, label, difficult = make_boxes(row, [0]), make_boxes(row, [1]), make_boxes(row, [0], [True])
+    whole = BoxData("", ("x", "y"), BoxSplit((a, b), (box, box)), BoxSplit((c,), (box,)))
+    others = [
+        replace(whole, test=BoxSplit((c,), (label,))),
+        replace(whole, test=BoxSplit((c,), (difficult,))),
+        replace(whole, classes=("x", "z")),
+        replace(whole, test=BoxSplit((Path("d"),), (box,))),
+        replace(whole, train=BoxSplit((a,), (box,)), test=BoxSplit((b, c), (box, box))),
+    ]
+    assert len({data.fingerprint for data in (whole, *others)}) == 6
+    assert replace(whole, name="else", note="a note").fingerprint == whole.fingerprint
+
+
 @pytest.mark.parametrize("spec", ["cifar10", "voc:", "folder:x"])
 def test_other_data_is_refused(spec):
     with pytest.raises(UsageError, match="voc:PATH or coco:PATH is accepted"):
         load_boxes(spec)
+
+
+def test_test_pictures_without_an_object_are_counted(tmp_path):
+    """One of two; what training pictures are empty is no matter of these."""
+    nothing, one = make_boxes([], []), make_boxes([[1, 2, 11, 22]], [0])
+    base = listing(tmp_path)
+    extra = [picture(tmp_path / f"extra{number}.png", level=9 + number) for number in range(3)]
+    train = BoxSplit((*base.train.paths, *extra[:2]), (one, one, nothing, nothing))
+    test = BoxSplit((*base.test.paths, extra[2]), (one, nothing))
+    check = check_listed(listing(tmp_path, train=train, test=test))
+    assert (check.empty, check.pictures) == (1, (4, 2))
+    assert "1 test picture(s) show no object" in list(check.lines())
 
 
 def test_the_check_says_it_all(tmp_path, capsys):

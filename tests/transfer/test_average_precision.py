@@ -91,10 +91,10 @@ def test_detections_of_all_pictures_are_taken_in_the_order_of_their_scores():
 
 
 def test_equal_scores_keep_the_order_in_which_they_were_given():
-    """Wrong and right in one picture, wrong in the next."""
-    one, other = found([(50, 0, 60, 10, 0, 0.5), (0, 0, 10, 10, 0, 0.5)]), found([(50, 0, 60, 10, 0, 0.5)])
+    """Wrong and right in one picture, right in the next."""
+    one, other = found([(50, 0, 60, 10, 0, 0.5), (0, 0, 10, 10, 0, 0.5)]), found([(0, 0, 10, 10, 0, 0.5)])
     (curve,) = curves([one, other], [ONE, ONE], 1)
-    np.testing.assert_allclose(curve.precision_N, [0, 1 / 2, 1 / 3])
+    np.testing.assert_allclose(curve.precision_N, [0, 1 / 2, 2 / 3])
 
 
 def test_nothing_found_is_zero_and_nothing_there_is_left_out_of_the_mean():

@@ -17,7 +17,7 @@ from cutmix.transfer.batches import Place, TestPictures, TrainPictures
 from cutmix.transfer.detection import detect, drawings, gathered
 from cutmix.transfer.faster_rcnn import FasterRCNN
 from cutmix.transfer.ssd import SSD
-from cutmix.transfer.task import PictureBatch
+from cutmix.transfer.task import PictureBatch, Sample
 
 CPU = torch.device("cpu")
 ALONE = SimpleNamespace(num_processes=1, is_main_process=True)
@@ -174,6 +174,18 @@ def test_views_change_with_the_epoch_and_the_seed(data):
     for row, image in first.items():
         assert not torch.equal(image, later[row])
         assert not torch.equal(image, other[row])
+
+
+def test_each_picture_of_an_epoch_has_a_chance_of_its_own(data):
+    """The first number that each row's generator gives."""
+
+    class Draws(SSD):
+        def train_view(self, split, row, rng):
+            return Sample(torch.zeros(3, 1, 1, dtype=torch.uint8), {"drawn": torch.tensor(rng.random())})
+
+    batches = TrainPictures(Draws(), data.train, 3, 5, Place(CPU, workers=0)).epoch(0)
+    drawn = [float(target["drawn"]) for batch in batches for target in batch.targets]
+    assert len(set(drawn)) == len(drawn) == 8
 
 
 def test_more_processes_than_pictures_in_a_batch_are_refused(data):

@@ -89,8 +89,10 @@ def test_the_pyramid_goes_from_the_largest_map_to_the_smallest(pretrained):
     assert network.rpn.anchor_generator.sizes == ((32,), (64,), (128,), (256,), (512,))
 
 
-def test_anchors_of_ones_own(pretrained):
-    c4 = made(FasterRCNN(anchors=(16, 40)), pretrained).rpn
+def test_anchors_and_regions_of_ones_own(pretrained):
+    network = made(FasterRCNN(anchors=(16, 40), pool=5), pretrained)
+    c4 = network.rpn
+    assert network.roi_heads.box_roi_pool.output_size == (5, 5)
     assert c4.anchor_generator.sizes == ((16, 40),)
     assert c4.head.cls_logits.out_channels == 6
     shapes = c4.anchor_generator.cell_anchors[0][:, 2:] - c4.anchor_generator.cell_anchors[0][:, :2]

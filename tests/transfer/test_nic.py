@@ -137,6 +137,41 @@ def test_training_and_telling_are_the_same_network(tiny_captions, pretrained):
                 assert not {PAD, START, UNKNOWN} & set(words)
 
 
+def test_what_no_caption_holds_is_never_said_however_likely(tiny_captions, pretrained):
+    """Each of the three twenty times likelier than any word; and ``<end>`` so rare that captions are cut off at 5."""
+    task = NIC(size=32, embedding=8, hidden=12, beam=6, min_count=1, max_length=5)
+    _, network = made(task, tiny_captions, pretrained)
+    network.output.bias.data[[PAD, START, UNKNOWN]] = float(np.log(20))
+    network.output.bias.data[END] = -9.0
+    (hypotheses,) = network.eval()([torch.rand(3, 32, 32)])
+    assert [len(hypothesis.words) for hypothesis in hypotheses] == [5] * 6
+    assert not {PAD, START, UNKNOWN, END} & {word for hypothesis in hypotheses for word in hypothesis.words}
+    assert not any(hypothesis.ended for hypothesis in hypotheses)
+
+
+def test_the_loss_of_a_batch_is_per_word_or_per_position(tiny_captions, pretrained, tiny_net):
+    """Captions of 4 and 2 words: six of eight positions."""
+    losses = {}
+    for per in ("word", "position"):
+        task = NIC(size=32, embedding=8, hidden=12, min_count=1, dropout=0, per=per)
+        _, network = made(task, tiny_captions, Pretrained(tiny_net(), pretrained.mean, pretrained.std, "tiny"))
+        targets = [{"words": torch.tensor([[5, 6, 7, END]])}, {"words": torch.tensor([[8, END]])}]
+        images = list(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+        losses[per] = network.train()(images, targets)["cross_entropy"].item()
+    assert losses["position"] == pytest.approx(losses["word"] * 6 / 8)
+
+
+def test_new_layers_begin_as_upstreams(tiny_captions, pretrained):
+    """The feature's layer with a standard deviation of 0.02; words and scores uniform up to 0.1."""
+    _, network = made(NIC(size=32, min_count=1), tiny_captions, pretrained)
+    weights = {name: p.detach() for name, p in network.named_parameters()}
+    assert 0.019 < float(weights["linear.weight"].std()) < 0.021
+    for name in ("embed", "output"):
+        assert 0.098 < float(weights[f"{name}.weight"].abs().max()) <= 0.1
+    assert not weights["linear.bias"].any()
+    assert not weights["output.bias"].any()
+
+
 def test_settings_reach_the_network(tiny_captions, pretrained):
     task = NIC(size=32, embedding=8, hidden=12, min_count=1, dropout=0.3, momentum=0.07, fine_tune=True, norm="trained")
     _, network = made(task, tiny_captions, pretrained)
@@ -307,6 +342,13 @@ def test_people_need_two_captions():
     assert people([[["a"], ["a"]], [["b"]]]) == {}
     scores = people([[["a", "red", "bus"], ["a", "bus"]], [["a", "cat", "naps"], ["a", "cat", "naps"]]])
     assert 0 < scores["people_rouge_l"] < 100
+
+
+def test_people_come_to_the_mean_over_their_rounds():
+    """ "a red bus" against "a bus" and the other way round; of the second picture nothing is ever right."""
+    scores = people([[["a", "red", "bus"], ["a", "bus"]], [["cat"], ["dog"]]])
+    first, second = 2.44 * 2 / 3 / (1 + 1.44 * 2 / 3), 2.44 * 2 / 3 / (2 / 3 + 1.44)
+    assert scores["people_rouge_l"] == pytest.approx(100 * (first + second) / 2 / 2)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_what_is_trained(tiny_net, fine_tune, norm, weights, statistics):
     network = tiny_net()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     pooled = PooledFeature(network, fine_tune=fine_tune, norm=norm, side=64).train()
+    assert network.layer3[0].weight.requires_grad == weights
     head = nn.Linear(14, 1)
     moved = [p for p in [*pooled.parameters(), *head.parameters()] if p.requires_grad]
     optimizer = torch.optim.SGD(moved, lr=0.1)

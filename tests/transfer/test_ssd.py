@@ -159,6 +159,13 @@ def test_the_first_source_alone_has_the_scaled_norm(tiny_net):
     assert torch.equal(maps["1"], second)
 
 
+def test_the_last_source_teaches_every_layer_before_it(tiny_net):
+    features = SSDFeatures(tiny_net(), 64)
+    features(torch.rand(1, 3, 64, 64))["5"].sum().backward()
+    layers = [features.backbone.network.conv1, features.backbone.network.layer3[0], *(e[0] for e in features.extras)]
+    assert all(layer.weight.grad.abs().sum() > 0 for layer in layers)
+
+
 @pytest.mark.parametrize("norm", ["frozen", "trained"])
 def test_the_backbones_norms_are_trained_where_that_is_asked_for(pretrained, norm):
     network = SSD(size=64, norm=norm).network(pretrained, TwoClasses).train()
