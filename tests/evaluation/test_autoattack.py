@@ -70,6 +70,8 @@ def test_the_question_by_hand(colours, plain):
     values = dict(question.answer(subject))
     assert values["autoattack/accuracy"] == 50
     assert values["autoattack/largest_change"] <= 8.001
+    weaker = dict(AutoAttack(eps=4 / 255, attacks=("apgd-ce",)).answer(subject))  # closes 8
+    assert weaker["autoattack/accuracy"] == 100
     assert set(question.about) == set(values)
 
 
