@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from cutmix.errors import UsageError
+from cutmix.evaluation import autoattack
 from cutmix.evaluation.autoattack import AutoAttack, auto_attack
 from cutmix.evaluation.pgd import pgd
 from cutmix.evaluation.subject import OnPixels
@@ -70,7 +71,22 @@ def test_the_question_by_hand(colours, plain):
     values = dict(question.answer(subject))
     assert values["autoattack/accuracy"] == 50
     assert values["autoattack/largest_change"] <= 8.001
+    weaker = dict(AutoAttack(eps=4 / 255, attacks=("apgd-ce",)).answer(subject))  # closes 8
+    assert weaker["autoattack/accuracy"] == 100
     assert set(question.about) == set(values)
+
+
+def test_the_library_is_seeded_by_the_evaluations_seed(colours, plain, monkeypatch):
+    seeds = []
+
+    def noted(model, pixels_BCHW, labels_B, *, seed, **settings):
+        seeds.append(seed)
+        return pixels_BCHW
+
+    monkeypatch.setattr(autoattack, "auto_attack", noted)
+    for seed in (0, 1, 0):
+        list(AutoAttack().answer(colours(plain((112, 100, 100)), [0], seed=seed)))
+    assert seeds[0] == seeds[2] != seeds[1]
 
 
 def test_without_the_extra_it_is_missing(colours, plain, monkeypatch):

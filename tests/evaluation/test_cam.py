@@ -195,6 +195,14 @@ def test_classes_that_there_are_not_are_refused(classes):
         class_activation_maps(Tiny(), IMAGE, classes)
 
 
+def test_logits_that_are_not_finite_have_no_maps():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    images = torch.rand(3, 3, 6, 8)
+    images[1, 0, 2, 3] = torch.nan
+    with pytest.raises(UsageError, match="not finite for 1 of 3 images"):
+        class_activation_maps(network, images)
+
+
 def test_upsampling_by_hand():
     # [2, 4] at twice the size, by bilinear interpolation: 2, 2.5, 3.5, 4, which spans 0 to 1 as 0, 1/4, 3/4, 1
     upsampled = upsample_cams(torch.tensor([[[2.0, 4.0]], [[0.0, -8.0]]]), (3, 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from cutmix.data.splits import PhotoSplit
 from cutmix.errors import UsageError
 from cutmix.evaluation import corrupted_images
-from cutmix.evaluation.corrupted_images import CORRUPTIONS, EXTRA
+from cutmix.evaluation.corrupted_images import CORRUPTIONS, EXTRA, Generated, PhotoFolder
 from cutmix.evaluation.corruption import ALEXNET, Corruption, read_reference, relative_errors
 from cutmix.evaluation.question import ask
 from cutmix.evaluation.subject import Subject
@@ -163,6 +164,18 @@ def test_an_answer_depends_on_folder_library_and_reference(reds, published, tmp_
     assert named != Corruption().surroundings(reds())
     (tmp_path / "base.json").write_text('{"fog": 45.5}')
     assert question.surroundings(reds()) != named
+
+
+def test_alexnet_is_the_reference_for_all_of_imagenet_c_alone():
+    def reference(name, classes, source):
+        return Corruption()._reference(SimpleNamespace(data=SimpleNamespace(name=name), num_classes=classes), source)
+
+    stored = object.__new__(PhotoFolder)
+    generated = Generated(None, 224, None)
+    assert reference("imagenet", 1000, stored) == read_reference("alexnet")
+    assert reference("imagenet", 1000, generated) is None
+    assert reference("imagenet", 100, stored) is None
+    assert reference("tiny_imagenet", 1000, stored) is None
 
 
 def test_without_a_reference_the_plain_mean_is_what_is_said(made_up, reds):

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from cutmix.data import ArraySplit, Data
+from cutmix.data import ArraySplit, Data, view_boxes
 from cutmix.data.boxes import Annotation, collect
 from cutmix.errors import UsageError
 from cutmix.evaluation import localization
 from cutmix.evaluation.localization import Localization
 from cutmix.evaluation.question import evaluate
+from cutmix.evaluation.subject import Subject
 from cutmix.evaluation.values import Missing, Note
 
 SIDE = 12
@@ -88,6 +89,51 @@ def test_one_half_counts_where_it_need_not_be_exceeded():
     assert answers(iou=0.499)["localization/gt_known"] == 75.0
 
 
+def one(red_HW: np.ndarray, true: tuple[int, int, int, int]) -> Data:
+    """One test image of the first class, with nothing but red in it, and its box."""
+    image = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    image[0, :, :, 0] = red_HW
+    read = lambda: collect([Annotation(np.array([true], float), (SIDE, SIDE))])  # noqa: E731
+    return replace(made(), test=ArraySplit(image, np.array([0]), read))
+
+
+def halo() -> Data:
+    """4x7 bright pixels, which the box is around, and five columns beside them of 100 in 255."""
+    red_HW = np.zeros((SIDE, SIDE), np.uint8)
+    red_HW[3:10, 2:11] = 100
+    red_HW[3:10, 2:6] = 255
+    return one(red_HW, (2, 3, 6, 10))
+
+
+def test_the_map_is_cut_at_the_threshold_that_is_asked_for():
+    assert answers(halo())["localization/gt_known"] == 0.0  # 28 of 9x7 pixels
+    assert answers(halo(), threshold=0.5)["localization/gt_known"] == 100.0
+
+
+def test_only_v2_may_choose_among_regions():
+    # Two regions as bright as each other: 4x6 pixels, and 3x3 whose box, one further, is the true one.
+    red_HW = np.zeros((SIDE, SIDE), np.uint8)
+    red_HW[0:6, 0:4] = red_HW[8:11, 8:11] = 200
+    found = answers(one(red_HW, (8, 8, 12, 12)))
+    assert (found["localization/max_box_acc"], found["localization/max_box_acc_v2"]) == (0.0, 100.0)
+    assert max(found["localization/curve/iou_0.3"].y) == 0.0
+
+
+@pytest.mark.parametrize("method", ["cam", "gradcam"])
+def test_logits_that_are_not_finite_are_no_answer(method):
+    if method == "gradcam":
+        pytest.importorskip("pytorch_grad_cam")
+
+    class Broken(Brightness):
+        def forward(self, images):
+            logits = super().forward(images)
+            return logits.masked_fill(torch.arange(len(images))[:, None] == 1, torch.nan)
+
+    # The second image of a batch of four; NaN is no class, though argmax takes it for the first.
+    reason = answers(model=Broken(), batch_size=4, method=method)["localization"].reason
+    assert "not finite for 1 of 4 images" in reason
+
+
 def test_what_is_not_recognised_counts_for_gt_known_only():
     data = made(labels=np.array([1, 0, 1, 1]))  # each image's own map is dark, but for a test of the other class
     found = answers(data, cam_class="predicted")
@@ -142,6 +188,15 @@ def test_the_gallery_shows_both_boxes():
     picture = found["localization/gallery"]
     assert ((picture.pixels_HWC == (225, 0, 0)).all(-1)).any()
     assert ((picture.pixels_HWC == (0, 235, 60)).all(-1)).any()
+
+
+def test_examples_show_the_true_box_in_red_and_say_how_much_the_networks_has_in_common_with_it():
+    data = halo()
+    subject = Subject(Brightness(), data, "cpu", workers=0)
+    tiles, captions = Localization().examples_of(subject, view_boxes(data), np.array([0]))
+    assert captions == ["red 0.44"]  # 28 / 63
+    red, green = (np.flatnonzero((tiles[0] == rgb).all(-1).any(0)) for rgb in ((225, 0, 0), (0, 235, 60)))
+    assert red.max() < green.max()  # the network's box has five columns more on its right
 
 
 def test_data_without_boxes_is_named():

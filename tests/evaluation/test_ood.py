@@ -148,6 +148,12 @@ def test_names_that_other_numbers_have_are_refused(name):
         OutOfDistribution(out_sets=(f"{name}=uniform",))
 
 
+def test_noise_of_another_name_is_other_noise(colours, plain):
+    subject, question = colours(plain(*VIVID), [0, 1, 2]), OutOfDistribution()
+    one, other, again = (question._load(f"{name}=uniform", subject).images for name in ("a", "b", "a"))
+    assert one.rng(2).random() == again.rng(2).random() != other.rng(2).random()
+
+
 def test_a_limit_takes_as_many_out_images(colours, plain, saved):
     found = answer(colours(plain(*VIVID), [0, 1, 2], limit=2), saved("grey", *GREY), scores=(Energy(),))
     assert found["ood/grey/energy/auroc"].n == 2 + 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
 from torch import nn
 
-from cutmix.data import load_data
+from cutmix.data import ArraySplit, load_data
 from cutmix.errors import CutmixError, UsageError
 from cutmix.evaluation.accuracy import Accuracy
 from cutmix.evaluation.calibration import Calibration
@@ -91,6 +92,15 @@ def test_generators_follow_from_seed_question_and_position(data):
     draws = [subject.rng(*key).random() for key in (("a",), ("a", 1), ("a", "1", 2), ("b",))]
     assert len(set(draws)) == 4
     assert subject.rng("a", 1).random() == draws[1]
+
+
+def test_what_is_drawn_is_drawn_once_and_stays_in_order(data):
+    images = np.zeros((20, 2, 2, 3), np.uint8)
+    images[:] = np.arange(20)[:, None, None, None]
+    split = ArraySplit(images, np.zeros(20, np.int64))
+    drawn = Subject(Counting(), data, "cpu").drawn(split, 15, "some").images_NHWC[:, 0, 0, 0].tolist()
+    assert len(drawn) == 15
+    assert drawn == sorted(set(drawn))
 
 
 def test_once_remembers(data):

@@ -41,8 +41,8 @@ def class_activation_maps(
         Maps (B, H, W) in float32, at the size of the last feature maps and without the bias, and logits (B, K).
 
     Raises:
-        UsageError: the network does not end that way, so that it has no class activation maps (VGG, ViT), or
-            ``classes_B`` does not name one of its classes for each image.
+        UsageError: the network does not end that way, so that it has no class activation maps (VGG, ViT), its logits
+            are not finite, or ``classes_B`` does not name one of its classes for each image.
     """
     with _evaluating(model), _watching(model) as seen:
         logits_BK = model(images_BCHW)
@@ -83,6 +83,9 @@ class _Seen:
         name = type(model).__name__
         if self.head is None or self.pooled is None or self.pooled.ndim != 2:
             raise _no_maps(name, "no linear layer over one vector an image was run")
+        if isinstance(logits_BK, Tensor) and not logits_BK.isfinite().all():
+            wrong = int((~logits_BK.isfinite()).flatten(1).any(1).sum())
+            raise UsageError(f"the network gave logits that are not finite for {wrong} of {len(logits_BK)} images")
         if not isinstance(logits_BK, Tensor) or not _same(self.head(self.pooled), logits_BK):
             raise _no_maps(name, "its output is not that of its last linear layer")
         pooled_BC = self.pooled

@@ -31,7 +31,7 @@ from cutmix.evaluation.cam import class_activation_maps, upsample_cams
 from cutmix.evaluation.gradcam import library_maps
 from cutmix.evaluation.question import Question
 from cutmix.evaluation.regions import LEVELS, grey_levels, level_of, regions
-from cutmix.evaluation.subject import Subject
+from cutmix.evaluation.subject import Subject, likeliest, require_likeliest
 from cutmix.evaluation.values import Curve, Missing, Note, Number, Picture, Value
 
 CLASSES = ("true", "predicted")
@@ -150,16 +150,17 @@ class Localization(Question):
             labels_B = torch.from_numpy(split.labels_N[places]).to(places_B.device)
             maps_BHW, logits_BK = self.maps(subject, images_BCHW, labels_B)
             classes = logits_BK.shape[1]
-            right_B = (logits_BK.argmax(1) == labels_B).tolist()
+            guesses = likeliest(logits_BK).tolist()
             whole_14 = np.array([[0, 0, *images_BCHW.shape[:1:-1]]])
             true_boxes = [boxes.of(int(rows[place])) for place in places]
-            for right, score, true_T4 in zip(right_B, self.scores(maps_BHW, true_boxes), true_boxes):
-                seen.append(np.r_[right, score.tight, iou(whole_14, true_T4).max(), score.largest_L, score.any_L])
+            for guess, score, true_T4 in zip(guesses, self.scores(maps_BHW, true_boxes), true_boxes):
+                seen.append(np.r_[guess, score.tight, iou(whole_14, true_T4).max(), score.largest_L, score.any_L])
         columns = torch.from_numpy(np.reshape(seen, (-1, 3 + 2 * LEVELS)))
         whole = subject.together(columns, placed).numpy()
-        right_N, tight_N, full_N = whole[:, :3].T
+        guesses_N, tight_N, full_N = whole[:, :3].T
+        right_N = require_likeliest(torch.from_numpy(guesses_N)).numpy() == split.labels_N
         largest_NL, any_NL = np.split(whole[:, 3:], 2, axis=1)
-        return Found(right_N > 0, tight_N, largest_NL, any_NL, full_N, subject.tells_apart(classes))
+        return Found(right_N, tight_N, largest_NL, any_NL, full_N, subject.tells_apart(classes))
 
     def maps(self, subject: Subject, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Maps in [0, 1] at the size of the images, and logits."""
