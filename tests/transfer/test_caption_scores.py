@@ -108,6 +108,18 @@ def test_rouge_by_hand():
     assert rouge_l([], [["a"]]) == 0
 
 
+def test_rouge_takes_precision_and_recall_of_the_reference_that_is_best_for_each():
+    """Of 4 words 1 is common with the first one, which has 1, and 2 with the second one, which has 5."""
+    value = rouge_l(["a", "bus", "stands", "here"], [["here"], ["a", "red", "bus", "is", "there"]])
+    assert value == pytest.approx(2.44 * (2 / 4) * 1 / (1 + 1.44 * 2 / 4))
+
+
+def test_bleu_adds_the_lengths_of_all_captions():
+    """3 and 1 words against 4 and 2: four right ones of four, six being the length of the references."""
+    found, references = [["a", "red", "bus"], ["cat"]], [[["a", "red", "bus", "here"]], [["cat", "naps"]]]
+    assert bleu(found, references)[0] == pytest.approx(math.exp(1 - 6 / 4))
+
+
 def test_cider_by_hand():
     """Two pictures; "bus" and "cat" are each in one of them, "a" in both and so worth nothing."""
     references = [[["a", "bus"]], [["a", "cat"]]]

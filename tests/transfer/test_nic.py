@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,9 +24,9 @@ from cutmix.training.loop import make_accelerator
 from cutmix.training.schedules import Cosine
 from cutmix.transfer.backbone import Pretrained
 from cutmix.transfer.batches import Place, TrainPictures
-from cutmix.transfer.caption_words import END, PAD, START, UNKNOWN
+from cutmix.transfer.caption_words import END, PAD, START, UNKNOWN, Vocabulary
 from cutmix.transfer.fit import fit_transfer
-from cutmix.transfer.nic import NIC, masked_cross_entropy, people
+from cutmix.transfer.nic import NIC, Told, masked_cross_entropy, people
 
 SETTINGS = {
     "epochs": 2, "batch_size": 4, "lr": 0.01, "optimizer": "Adam", "schedule": "Constant()", "nesterov": False,
@@ -336,6 +337,20 @@ def test_the_first_batch_is_drawn_with_its_captions(tiny_captions, tmp_path, mon
     task.draw_batch(batch, data, tmp_path / "first.png", "title")
     assert len(seen["captions"]) == 2
     assert all(" part above a " in caption and "\nit is " in caption for caption in seen["captions"])
+
+
+def test_training_pictures_are_scored_with_all_their_captions(tiny_captions, monkeypatch):
+    """Also where a row is a caption: four pictures, two references each."""
+    scored = []
+    monkeypatch.setattr("cutmix.transfer.nic.tell", lambda *args: [Told(["a"], -1.0)] * args[3])
+    monkeypatch.setattr("cutmix.transfer.nic.caption_scores", lambda *pair: scored.append(pair) or {"cider": 7.0})
+    task = NIC(size=32, min_count=1, captions="each", test_train=4)
+    data = task.load(f"tsv:{tiny_captions}")
+    alone = SimpleNamespace(device=torch.device("cpu"), process_index=0, num_processes=1)
+    details = task._on_train(nn.Identity(), data, Vocabulary(data.classes), alone)
+    assert details == {"train_pictures": 4, "train_cider": 7.0}
+    ((told, true),) = scored
+    assert (told, [len(of_picture) for of_picture in true]) == ([["a"]] * 4, [2] * 4)
 
 
 def test_people_need_two_captions():

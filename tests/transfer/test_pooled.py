@@ -72,6 +72,7 @@ def test_what_is_trained(tiny_net, fine_tune, norm, weights, statistics):
     assert torch.equal(after["layer3.0.weight"], before["layer3.0.weight"]) != weights
     assert torch.equal(after["bn1.running_mean"], before["bn1.running_mean"]) != statistics
     assert torch.equal(after["bn1.weight"], before["bn1.weight"]) != (weights and norm == "trained")
+    assert pooled(torch.rand(2, 3, 64, 64).requires_grad_()).requires_grad == fine_tune  # not even for the images
 
 
 def test_networks_without_a_pooled_feature():
