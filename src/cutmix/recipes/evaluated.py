@@ -136,6 +136,7 @@ def evaluate_networks(
     """
     from cutmix.evaluation.journal import Journal
     from cutmix.evaluation.progress import Progress
+    from cutmix.evaluation.subject import Subject
     from cutmix.training.loop import make_accelerator
     from cutmix.training.settings import Settings
 
@@ -146,9 +147,7 @@ def evaluate_networks(
     keys = [
         _key(network, data_of(network.trained, data, data_root, load, other_classes=others)[1]) for network in networks
     ]
-    for number, key in enumerate(keys):
-        if key in keys[:number]:
-            raise UsageError(f"{networks[number].source} is the same network as {networks[keys.index(key)].source}.")
+    _refuse_the_same(networks, keys)
     accelerator = make_accelerator(Settings(), cpu=cpu)
     first = accelerator.process_index == 0
     progress = progress or Progress(silent=True)
@@ -158,8 +157,6 @@ def evaluate_networks(
     entries = []
     for number, (network, key) in enumerate(zip(networks, keys)):
         spec, loaded = data_of(network.trained, data, data_root, load, other_classes=others)
-        from cutmix.evaluation.subject import Subject
-
         subject = Subject(
             network.trained.model, loaded, accelerator.device, batch_size, limit, seed, workers, data_root,
             accelerator.process_index, accelerator.num_processes, watch=progress.advance,
@@ -184,6 +181,12 @@ def evaluate_networks(
         text = json.dumps(content, indent=1, allow_nan=False)
         write_atomically(out / RESULT, lambda file: file.write(text.encode()))
     return content
+
+
+def _refuse_the_same(networks: Sequence[Network], keys: Sequence[str]) -> None:
+    for number, key in enumerate(keys):
+        if key in keys[:number]:
+            raise UsageError(f"{networks[number].source} is the same network as {networks[keys.index(key)].source}.")
 
 
 @dataclass(frozen=True, eq=False)
