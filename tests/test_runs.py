@@ -98,6 +98,29 @@ def test_damaged_numbers_are_named_with_the_way_to_get_them_back(tmp_path, make_
         read_runs([run])
 
 
+def test_a_damaged_transfer_is_written_again_by_the_command_of_transfers(tmp_path, make_transfer):
+    run = make_transfer(tmp_path / "run")
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "tr')
+    with pytest.raises(CutmixError, match=f"then cutmix transfer {run} --resume writes it again"):
+        read_runs([run])
+
+
+@pytest.mark.parametrize(("value", "word"), [(float("nan"), "nan"), (None, "None"), (float("inf"), "inf")])
+def test_a_run_whose_number_is_none_is_refused_by_its_folder(tmp_path, make_transfer, value, word):
+    run = make_transfer(tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "mean_ap_last": value}))
+    with pytest.raises(CutmixError, match=f"in {run / 'result.json'} mean_ap_last is {word}, and only finite numbers"):
+        read_runs([run])
+
+
+def test_a_last_test_of_which_nothing_is_known_is_no_hindrance(tmp_path, make_transfer):
+    run = make_transfer(tmp_path / "run", (31.0, 43.0))
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "test": None}))
+    assert [record.value for record in read_runs([run])[0].records()] == [43.0, 43.0, 4.5]
+
+
 def test_a_setting_that_an_older_recipe_lacks_is_the_default(tmp_path, make_run):
     runs = [make_run(tmp_path / "old"), make_run(tmp_path / "new", seed=1, test_every=1)]
     assert len(grouped(read_runs(runs))) == 2

@@ -14,6 +14,7 @@ from typing import Any
 
 from cutmix.cautions import cautions
 from cutmix.comparison import (
+    PAPER,
     Comparison,
     Paper,
     as_csv,
@@ -86,7 +87,8 @@ def write_report(
     """
     groups = grouped(read_runs(run_folders, completed))
     whole = _compared(groups, find_baseline(groups, baseline), paper)
-    return _write_report(groups, whole, cautions(groups, whole.baseline, compared), Path(out), title, commands)
+    warnings = cautions(groups, whole.baseline, compared)
+    return _write_report(groups, whole, warnings, Path(out), title, commands, paper)
 
 
 def _compared(groups: Sequence[Group], baseline: str, paper: Paper) -> Comparison:
@@ -101,10 +103,11 @@ def _write_report(
     out: Path,
     title: str,
     commands: Sequence[str],
+    paper: Paper,
 ) -> tuple[Path, Path]:
     heading = title or _title(groups)
     blocks: list[Block] = [Heading(1, heading), Heading(2, "Read this first"), Items(warnings)]
-    blocks += [*_results(groups, shared_measure(groups)), *_against(compared), *_beside(groups, compared.measure)]
+    blocks += [*_results(groups, shared_measure(groups)), *_against(compared), *_beside(groups, compared.measure, paper)]
     blocks += [*_curves(groups, shared_measure(groups), out), *_differences(groups), *_first_batches(groups, out)]
     blocks += [*_last_tests(groups, out), *_how(groups, commands), *_same(groups)]
     page, document = out / "report.html", out / "report.md"
@@ -147,7 +150,7 @@ def write_comparison(
     }
     for name, content in contents.items():
         _write(out / name, content)
-    _write_report(groups, whole, warnings, out, title, commands)
+    _write_report(groups, whole, warnings, out, title, commands, paper)
     return text
 
 
@@ -241,19 +244,27 @@ def _against(compared: Comparison) -> Iterator[Block]:
     )
 
 
-def _beside(groups: Sequence[Group], main: Measure) -> Iterator[Block]:
+def _beside(groups: Sequence[Group], main: Measure, paper: Paper) -> Iterator[Block]:
     """What else the last test found, in the measures that are known; nothing where there is none."""
     ended = [group for group in groups if group.ended]
-    names = [{record.name for record in group.records} for group in ended]
     others = [measure for measure in BESIDE if measure.words != main.words]
-    found = [measure for measure in others if ended and all(measure.last in known for known in names)]
+    found = [measure for measure in others if any(group.has(measure.last) for group in ended)]
     if found:
         yield Heading(2, "Beside it, after the last epoch")
         yield Table(
             ["", *(f"{measure.words} ({measure.unit})" for measure in found)],
-            [[group.name, *(spread(group.summary(measure.last)) for measure in found)] for group in ended],
+            [[group.name, *(_beside_cell(group, measure, main, paper) for measure in found)] for group in ended],
         )
-        yield Text("Mean ± standard deviation over seeds.")
+        yield Text("Mean ± standard deviation over seeds; n where not all seeds have the number.")
+
+
+def _beside_cell(group: Group, measure: Measure, main: Measure, paper: Paper) -> str:
+    """``62.50 ± 1.41 (the paper: 61.40)``; over how many seeds, where these are not all; empty where there is none."""
+    if not group.has(measure.last):
+        return ""
+    summary, published = group.summary(measure.last), paper(group.settings).get(measure.name)
+    fewer = f" (n = {summary.n})" if summary.n < group.summary(main.last).n else ""
+    return spread(summary) + fewer + ("" if published is None else f" ({PAPER}: {published:.2f})")
 
 
 def _seeds(summary: Summary) -> str:
