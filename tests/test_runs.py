@@ -48,6 +48,19 @@ def test_the_order_of_settings_does_not_matter(tmp_path, make_run):
         ([{"mixing": "A()", "lr": 0.1}, {"mixing": "A()", "lr": 0.2}], ["0.1", "0.2"]),
         ([{"mixing": "A()", "lr": 0.1}, {"mixing": "B()", "lr": 0.2}], ["lr=0.1, mixing=A", "lr=0.2, mixing=B"]),
         ([{"mixing": "A()"}, {"mixing": "A()", "lr": 0.2}], ["None", "0.2"]),
+        ([{"task": "SSD(size=64)", "lr": 0.1}, {"task": "NIC()", "lr": 0.2}], ["SSD", "NIC"]),
+        (
+            [{"task": task, "lr": lr, "backbone": place} for task, lr, place in (("S()", 1, "a"), ("F()", 2, "b"))],
+            ["backbone=a, task=S", "backbone=b, task=F"],
+        ),
+        (
+            [{"task": task, "lr": lr, "epochs": n} for task, lr, n in (("S()", 1, 5), ("S()", 3, 5), ("F()", 2, 9))],
+            ["lr=1, task=S", "lr=3, task=S", "lr=2, task=F"],
+        ),
+        (
+            [{"task": "S(size=64)", "lr": 1}, {"task": "S(size=96)", "lr": 2}],
+            ["lr=1, task=S", "lr=2, task=S"],
+        ),
     ],
 )
 def test_names_of_groups(recipes, names):

@@ -252,9 +252,12 @@ def differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def setting_names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """``CutMix``, or ``CutMix(alpha=0.5)`` if another is CutMix too, or ``epochs=30, mixing=CutMix`` if both differ."""
+    """``CutMix``, or ``CutMix(alpha=0.5)`` if another is CutMix too, or ``epochs=30, mixing=CutMix`` if both differ.
+
+    Of transfers with several kinds of tasks, settings that go with these are not said.
+    """
     method = "backbone" if any("backbone" in recipe for recipe in recipes) else "mixing"
-    settings = differing(recipes) or [method]
+    settings = _telling(recipes, differing(recipes)) or [method]
     names: list[str] = []
     for form in (_without_arguments, _with_what_differs, lambda values: [str(value) for value in values]):
         columns = [form([recipe.get(setting) for recipe in recipes]) for setting in settings]
@@ -265,6 +268,19 @@ def setting_names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
+
+
+def _telling(recipes: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> list[str]:
+    """``settings`` without those that go with the kind of task: where all SSD runs have 15 epochs, "SSD" says so."""
+    if "task" not in settings:
+        return list(settings)
+
+    def goes_with_the_task(setting: str) -> bool:
+        of_task: dict[str, Any] = {}
+        tasks = _without_arguments([recipe.get("task") for recipe in recipes])
+        return all(of_task.setdefault(task, r.get(setting)) == r.get(setting) for task, r in zip(tasks, recipes))
+
+    return [setting for setting in settings if setting in ("task", "backbone") or not goes_with_the_task(setting)]
 
 
 def _without_arguments(values: Sequence[Any]) -> list[str]:
