@@ -23,6 +23,7 @@ from cutmix.comparison import (
     compare,
     definition,
     no_paper,
+    paper_note,
     spread,
     table_cells,
     three_digits,
@@ -92,8 +93,8 @@ def write_report(
 
 
 def _compared(groups: Sequence[Group], baseline: str, paper: Paper) -> Comparison:
-    shared_measure(groups)  # which names the folders where it is not the same
-    return compare({group.name: group.records for group in groups}, baseline, paper)
+    measure = shared_measure(groups)  # which names the folders where it is not the same
+    return compare({group.name: group.records for group in groups}, baseline, paper, measure)
 
 
 def _write_report(
@@ -107,8 +108,9 @@ def _write_report(
 ) -> tuple[Path, Path]:
     heading = title or _title(groups)
     blocks: list[Block] = [Heading(1, heading), Heading(2, "Read this first"), Items(warnings)]
-    blocks += [*_results(groups, shared_measure(groups)), *_against(compared), *_beside(groups, compared.measure, paper)]
-    blocks += [*_curves(groups, shared_measure(groups), out), *_differences(groups), *_first_batches(groups, out)]
+    measure = compared.measure
+    blocks += [*_results(groups, measure), *_against(compared), *_beside(groups, measure, paper)]
+    blocks += [*_curves(groups, measure, out), *_differences(groups), *_first_batches(groups, out)]
     blocks += [*_last_tests(groups, out), *_how(groups, commands), *_same(groups)]
     page, document = out / "report.html", out / "report.md"
     write_page(blocks, heading, page, document)
@@ -240,7 +242,7 @@ def _against(compared: Comparison) -> Iterator[Block]:
     yield Text(
         f"Differences of the last epoch's {compared.measure.short}, taken seed by seed, and Student's t interval for "
         f"paired samples; {compared.measure.better_sign} is better. Seconds are the median training epoch's, overhead "
-        "is against the baseline's."
+        f"is against the baseline's. {paper_note(compared)}".rstrip()
     )
 
 
