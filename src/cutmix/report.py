@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -255,18 +255,20 @@ def _beside(groups: Sequence[Group], main: Measure, paper: Paper) -> Iterator[Bl
         yield Heading(2, "Beside it, after the last epoch")
         yield Table(
             ["", *(f"{measure.words} ({measure.unit})" for measure in found)],
-            [[group.name, *(_beside_cell(group, measure, main, paper) for measure in found)] for group in ended],
+            [_beside_row(group, found, main, paper(group.settings)) for group in ended],
         )
         yield Text("Mean ± standard deviation over seeds; n where not all seeds have the number.")
 
 
-def _beside_cell(group: Group, measure: Measure, main: Measure, paper: Paper) -> str:
-    """``62.50 ± 1.41 (the paper: 61.40)``; over how many seeds, where these are not all; empty where there is none."""
-    if not group.has(measure.last):
-        return ""
-    summary, published = group.summary(measure.last), paper(group.settings).get(measure.name)
-    fewer = f" (n = {summary.n})" if summary.n < group.summary(main.last).n else ""
-    return spread(summary) + fewer + ("" if published is None else f" ({PAPER}: {published:.2f})")
+def _beside_row(group: Group, measures: Sequence[Measure], main: Measure, published: Mapping[str, float]) -> list[str]:
+    """``62.50 ± 1.41 (the paper: 61.40)`` a measure, with n where not all seeds have it; empty where none has."""
+    cells, seeds = [group.name], group.summary(main.last).n
+    for measure in measures:
+        summary = group.summary(measure.last) if group.has(measure.last) else None
+        fewer = f" (n = {summary.n})" if summary and summary.n < seeds else ""
+        paper = f" ({PAPER}: {published[measure.name]:.2f})" if measure.name in published else ""
+        cells.append(spread(summary) + fewer + paper if summary else "")
+    return cells
 
 
 def _seeds(summary: Summary) -> str:
