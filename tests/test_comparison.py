@@ -173,6 +173,8 @@ def test_the_papers_numbers_stand_beside_with_their_difference():
     assert (mixed["measure"], mixed["paper"]) == ("mean_ap", "77.6")
     alone = compare(two_backbones(), paper=lambda recipe: paper["mixed"] if recipe["backbone"] == "mixed" else {})
     assert [row[7] for row in comparison.table_cells(alone)[1]] == ["", "77.60"]
+    notes = [comparison.paper_note(which) for which in (compared, alone)]
+    assert ["with the difference to the paper's of plain" in note for note in notes] == [True, False]
     assert "the paper" not in comparison.as_text(compare(two_backbones()), []).lower()
 
 

@@ -263,6 +263,22 @@ def test_runs_of_a_group_share_a_colour_and_one_name(kept):
     assert axes.get_ylabel() == "error (%)"
 
 
+def test_long_names_stand_below_the_curves_and_short_ones_among_them(kept):
+    tall = {}
+    for name in ("plain", "backbone=timm.tf_efficientnet_lite0, task=SSD"):
+        groups = {name: [[one_epoch(1, x=1.0), one_epoch(2, x=3.0)]], "other": [[one_epoch(1, x=2.0)]]}
+        pictures.bands_picture(groups, "x", "b.png", "mean AP (%)")
+        (axes,) = kept.figure.axes
+        kept.figure.canvas.draw()
+        legend, frame = axes.get_legend().get_window_extent(), axes.get_window_extent()
+        label = axes.xaxis.label.get_window_extent()
+        tall[name] = (legend.y1 < label.y0, legend.y0 >= 0, round(frame.height))
+    short, long = tall.values()
+    assert short[:2] == (False, True)
+    assert long[:2] == (True, True)
+    assert short[2] == long[2]
+
+
 def test_runs_above_the_top_lie_outside_of_the_frame(kept):
     groups = {"plain": [[one_epoch(1, test_loss=9.0), one_epoch(2, test_loss=2.0)]]}
     pictures.runs_picture(groups, "test_loss", "runs.png", "loss", top=4.0)

@@ -341,6 +341,36 @@ def test_scores_beside_the_main_one_have_a_table(tmp_path, make_transfer):
     assert "CIDEr times 100" in page.text
 
 
+def test_a_score_that_not_every_run_has_is_told_of_those_that_have_it(tmp_path, make_transfer):
+    tests = {("a", 0): {"bleu1": 61.5, "meteor": "no library"}, ("a", 1): {"meteor": 23.25, "bleu1": float("nan")},
+             ("a", 2): {"bleu1": 63.5}, ("b", 0): {"meteor": 25.0}}  # fmt: skip
+    runs = [
+        make_transfer(tmp_path / f"{backbone}{seed}", (50.0, 60.0), seed, "cider", test, task="NIC()",
+                      backbone=backbone)
+        for (backbone, seed), test in tests.items()
+    ]  # fmt: skip
+    page = Page(write_report(runs, tmp_path / "out")[0].read_text())
+    place = page.rows.index(["", "BLEU-1 (× 100)", "METEOR (× 100)"])
+    assert page.rows[place + 1 : place + 3] == [
+        ["a", "62.50 ± 1.41 (n = 2)", "23.25 (n = 1)"],
+        ["b", "", "25.00"],
+    ]
+
+
+def test_the_papers_scores_stand_beside_the_other_ones_too(tmp_path, make_transfer):
+    def paper(recipe):
+        return {"cider": 71.2, "bleu1": 61.4} if recipe["backbone"] == "a" else {}
+
+    runs = [
+        make_transfer(tmp_path / name, (50.0, 60.0), 0, "cider", {"bleu1": bleu, "bleu4": 2.5}, task="NIC()",
+                      backbone=name)
+        for name, bleu in (("a", 59.125), ("b", 64.25))
+    ]  # fmt: skip
+    page = Page(write_report(runs, tmp_path / "out", paper=paper)[0].read_text())
+    place = page.rows.index(["", "BLEU-1 (× 100)", "BLEU-4 (× 100)"])
+    assert page.rows[place + 1 : place + 3] == [["a", "59.12 (the paper: 61.40)", "2.50"], ["b", "64.25", "2.50"]]
+
+
 def test_transfers_that_were_never_tested_have_a_page(tmp_path, make_transfers):
     runs = make_transfers(tmp_path / "runs")
     for run in runs:
@@ -351,12 +381,28 @@ def test_transfers_that_were_never_tested_have_a_page(tmp_path, make_transfers):
     assert not (html.parent / "learning_curves.png").exists()
 
 
+def test_runs_of_which_none_has_ended_are_not_called_better_when_large(tmp_path, make_run, make_transfers):
+    run = make_run(tmp_path / "net")
+    (run / "result.json").unlink()
+    text = write_comparison([run], tmp_path / "out")
+    assert "Top-1 error in percent" in text
+    assert "negative is better" in text
+    assert "best epoch is" not in text
+    (run / "metrics.jsonl").unlink()
+    text = write_comparison([run], tmp_path / "out")
+    assert "No run has been tested yet" in text
+    assert "is better" not in text
+
+
 def test_a_comparison_of_transfers_is_made_again_from_its_records(tmp_path, make_transfers):
     def paper(recipe):
         return {"mean_ap": 76.7 if recipe["backbone"] == "plain.pth.tar" else 77.6}
 
     text = write_comparison(make_transfers(tmp_path / "runs"), tmp_path / "out", paper=paper)
     assert "77.60 (+0.90)" in text
+    note = "with the difference to the paper's of plain.pth.tar; of which epoch, see the recipe."
+    assert note in text
+    assert note in Page((tmp_path / "out" / "report.html").read_text()).text
     document = tmp_path / "out" / "page.md"
     document.write_text("<!-- table: results.jsonl -->\n<!-- end of table -->\n")
     assert update_tables(document, paper)

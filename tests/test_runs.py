@@ -48,6 +48,19 @@ def test_the_order_of_settings_does_not_matter(tmp_path, make_run):
         ([{"mixing": "A()", "lr": 0.1}, {"mixing": "A()", "lr": 0.2}], ["0.1", "0.2"]),
         ([{"mixing": "A()", "lr": 0.1}, {"mixing": "B()", "lr": 0.2}], ["lr=0.1, mixing=A", "lr=0.2, mixing=B"]),
         ([{"mixing": "A()"}, {"mixing": "A()", "lr": 0.2}], ["None", "0.2"]),
+        ([{"task": "SSD(size=64)", "lr": 0.1}, {"task": "NIC()", "lr": 0.2}], ["SSD", "NIC"]),
+        (
+            [{"task": task, "lr": lr, "backbone": place} for task, lr, place in (("S()", 1, "a"), ("F()", 2, "b"))],
+            ["backbone=a, task=S", "backbone=b, task=F"],
+        ),
+        (
+            [{"task": task, "lr": lr, "epochs": n} for task, lr, n in (("S()", 1, 5), ("S()", 3, 5), ("F()", 2, 9))],
+            ["lr=1, task=S", "lr=3, task=S", "lr=2, task=F"],
+        ),
+        (
+            [{"task": "S(size=64)", "lr": 1}, {"task": "S(size=96)", "lr": 2}],
+            ["lr=1, task=S", "lr=2, task=S"],
+        ),
     ],
 )
 def test_names_of_groups(recipes, names):
@@ -96,6 +109,29 @@ def test_damaged_numbers_are_named_with_the_way_to_get_them_back(tmp_path, make_
     remedy = f"delete {run / 'result.json'}, then cutmix train {run} --resume writes it again"
     with pytest.raises(CutmixError, match=f"cannot read {run / name}: .*{remedy}"):
         read_runs([run])
+
+
+def test_a_damaged_transfer_is_written_again_by_the_command_of_transfers(tmp_path, make_transfer):
+    run = make_transfer(tmp_path / "run")
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "tr')
+    with pytest.raises(CutmixError, match=f"then cutmix transfer {run} --resume writes it again"):
+        read_runs([run])
+
+
+@pytest.mark.parametrize(("value", "word"), [(float("nan"), "nan"), (None, "None"), (float("inf"), "inf")])
+def test_a_run_whose_number_is_none_is_refused_by_its_folder(tmp_path, make_transfer, value, word):
+    run = make_transfer(tmp_path / "run")
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "mean_ap_last": value}))
+    with pytest.raises(CutmixError, match=f"in {run / 'result.json'} mean_ap_last is {word}, and only finite numbers"):
+        read_runs([run])
+
+
+def test_a_last_test_of_which_nothing_is_known_is_no_hindrance(tmp_path, make_transfer):
+    run = make_transfer(tmp_path / "run", (31.0, 43.0))
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "test": None}))
+    assert [record.value for record in read_runs([run])[0].records()] == [43.0, 43.0, 4.5]
 
 
 def test_a_setting_that_an_older_recipe_lacks_is_the_default(tmp_path, make_run):

@@ -22,8 +22,9 @@ def cautions(groups: Sequence[Group], baseline: str = "", compared: Iterable[str
     """
     baseline = find_baseline(groups, baseline)
     about_seeds, about_runs = _about_seeds(groups), _about_runs(groups)
+    chosen = [shared_measure(groups).chosen_on_test] if any(group.ended for group in groups) else []
     return [*about_seeds, *_about_settings(groups, set(compared)), *_about_intervals(groups, baseline), *about_runs,
-            shared_measure(groups).chosen_on_test]  # fmt: skip
+            *chosen]  # fmt: skip
 
 
 def _about_seeds(groups: Sequence[Group]) -> Iterator[str]:

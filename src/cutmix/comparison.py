@@ -107,18 +107,24 @@ def no_paper(recipe: Mapping[str, Any]) -> Mapping[str, float]:
     return {}
 
 
-def compare(groups: Mapping[str, Sequence[Record]], baseline: str = "", paper: Paper = no_paper) -> Comparison:
+def compare(
+    groups: Mapping[str, Sequence[Record]],
+    baseline: str = "",
+    paper: Paper = no_paper,
+    measure: Measure | None = None,
+) -> Comparison:
     """A row for each group that has records, in order.
 
     Args:
         groups: records by the group's name; of one seed the last record counts.
         baseline: the name of the group that the others are compared with; empty for the first.
         paper: tells the paper's numbers for a recipe.
+        measure: what the runs are compared by; None for what the records have, of which there may be none yet.
 
     Raises:
         UsageError: there is no group of that name, or not all groups are measured alike.
     """
-    measure = the_same((_measure(records), name) for name, records in groups.items() if records)
+    measure = measure or the_same((_measure(records), name) for name, records in groups.items() if records)
     baseline = baseline or next(iter(groups), "")
     if groups and baseline not in groups:
         raise UsageError(f"no group is called {baseline!r}.{nearest(baseline, groups)} Groups: {', '.join(groups)}.")
@@ -224,11 +230,18 @@ PAPER = "the paper"
 
 def definition(compared: Comparison) -> str:
     """What the table's numbers are."""
-    paper = (
-        " The paper's numbers are of the same recipe, with the difference to its baseline; of which epoch, see the "
-        "recipe."
+    return f"{compared.measure.definition} {paper_note(compared)}".rstrip()
+
+
+def paper_note(compared: Comparison) -> str:
+    """What the paper's numbers in the table are; empty where there are none."""
+    known = compared.paper_baseline is not None
+    gain = f", with the difference to the paper's of {compared.baseline}" * known
+    note = (
+        f"The paper's numbers are of the same recipe{gain}; of which epoch, see the recipe. Data and backbone are "
+        "known by their folders' names alone."
     )
-    return compared.measure.definition + paper * _has_paper(compared)
+    return note * _has_paper(compared)
 
 
 def as_text(compared: Comparison, warnings: Sequence[str]) -> str:

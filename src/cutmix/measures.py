@@ -65,6 +65,8 @@ class Measure:
     @property
     def definition(self) -> str:
         """What the numbers of a comparison's table are."""
+        if not self.name:
+            return "No run has been tested yet, so there are no numbers."
         return (
             f"{self.spread} Differences are of the last epoch, seed by seed, with Student's t interval; "
             f"{self.better_sign} is better. Seconds are the median training epoch's."

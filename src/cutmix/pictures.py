@@ -47,6 +47,8 @@ TILE = 128  # pixels: small images are enlarged by the whole factor that comes n
 LARGEST_TILE = 160  # pixels: larger images are shrunk to it
 GAP = 10  # pixels between tiles
 DPI = 100  # of the image grids, where one figure pixel is one picture pixel
+LONG_NAME = 30  # characters: of more, a legend has no room within the axes, and hides the curves
+NAME_INCHES = 0.19  # of a name's line below them
 CAPTION, NAME, LINE = 8.5, 11.5, 16  # points of a caption and of a method's name, pixels of a caption's line
 
 
@@ -377,10 +379,24 @@ def _finish_small(
     if title:
         axes.set_title(title, loc="left", fontsize=10.5, color=INK, parse_math=False)
     if axes.lines:
-        legend = axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, title=note, title_fontsize=8)
+        place: dict[str, Any] = {}
+        if any(len(str(line.get_label())) > LONG_NAME for line in axes.lines):
+            place = _room_below(figure, axes, len(axes.get_legend_handles_labels()[1]) + bool(note))
+        legend = axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, title=note, title_fontsize=8, **place)
         for text in legend.get_texts():
             text.set_parse_math(False)
     _write_png(figure, path)
+
+
+def _room_below(figure: Figure, axes: Axes, lines: int) -> dict[str, Any]:
+    """Make the figure higher by ``lines`` of a legend; returns where that has to stand, which is below the axes."""
+    (width, height), before = figure.get_size_inches(), axes.get_position()
+    higher = height + NAME_INCHES * lines + 0.1
+    figure.set_size_inches(width, higher)
+    grown = height / higher
+    axes.set_position((before.x0, 1 - (1 - before.y0) * grown, before.width, before.height * grown))
+    return {"loc": "upper left", "bbox_to_anchor": (0.0, 1 - (1 - before.y0) * grown - 0.42 / higher),
+            "bbox_transform": figure.transFigure}  # fmt: skip
 
 
 def _series(records: Sequence[Mapping[str, Any]], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cutmix.cautions import cautions
 from cutmix.comparison import (
+    PAPER,
     Comparison,
     Paper,
     as_csv,
@@ -22,6 +23,7 @@ from cutmix.comparison import (
     compare,
     definition,
     no_paper,
+    paper_note,
     spread,
     table_cells,
     three_digits,
@@ -86,12 +88,13 @@ def write_report(
     """
     groups = grouped(read_runs(run_folders, completed))
     whole = _compared(groups, find_baseline(groups, baseline), paper)
-    return _write_report(groups, whole, cautions(groups, whole.baseline, compared), Path(out), title, commands)
+    warnings = cautions(groups, whole.baseline, compared)
+    return _write_report(groups, whole, warnings, Path(out), title, commands, paper)
 
 
 def _compared(groups: Sequence[Group], baseline: str, paper: Paper) -> Comparison:
-    shared_measure(groups)  # which names the folders where it is not the same
-    return compare({group.name: group.records for group in groups}, baseline, paper)
+    measure = shared_measure(groups)  # which names the folders where it is not the same
+    return compare({group.name: group.records for group in groups}, baseline, paper, measure)
 
 
 def _write_report(
@@ -101,11 +104,13 @@ def _write_report(
     out: Path,
     title: str,
     commands: Sequence[str],
+    paper: Paper,
 ) -> tuple[Path, Path]:
     heading = title or _title(groups)
     blocks: list[Block] = [Heading(1, heading), Heading(2, "Read this first"), Items(warnings)]
-    blocks += [*_results(groups, shared_measure(groups)), *_against(compared), *_beside(groups, compared.measure)]
-    blocks += [*_curves(groups, shared_measure(groups), out), *_differences(groups), *_first_batches(groups, out)]
+    measure = compared.measure
+    blocks += [*_results(groups, measure), *_against(compared), *_beside(groups, measure, paper)]
+    blocks += [*_curves(groups, measure, out), *_differences(groups), *_first_batches(groups, out)]
     blocks += [*_last_tests(groups, out), *_how(groups, commands), *_same(groups)]
     page, document = out / "report.html", out / "report.md"
     write_page(blocks, heading, page, document)
@@ -147,7 +152,7 @@ def write_comparison(
     }
     for name, content in contents.items():
         _write(out / name, content)
-    _write_report(groups, whole, warnings, out, title, commands)
+    _write_report(groups, whole, warnings, out, title, commands, paper)
     return text
 
 
@@ -237,23 +242,33 @@ def _against(compared: Comparison) -> Iterator[Block]:
     yield Text(
         f"Differences of the last epoch's {compared.measure.short}, taken seed by seed, and Student's t interval for "
         f"paired samples; {compared.measure.better_sign} is better. Seconds are the median training epoch's, overhead "
-        "is against the baseline's."
+        f"is against the baseline's. {paper_note(compared)}".rstrip()
     )
 
 
-def _beside(groups: Sequence[Group], main: Measure) -> Iterator[Block]:
+def _beside(groups: Sequence[Group], main: Measure, paper: Paper) -> Iterator[Block]:
     """What else the last test found, in the measures that are known; nothing where there is none."""
     ended = [group for group in groups if group.ended]
-    names = [{record.name for record in group.records} for group in ended]
     others = [measure for measure in BESIDE if measure.words != main.words]
-    found = [measure for measure in others if ended and all(measure.last in known for known in names)]
+    found = [measure for measure in others if any(group.has(measure.last) for group in ended)]
     if found:
         yield Heading(2, "Beside it, after the last epoch")
         yield Table(
             ["", *(f"{measure.words} ({measure.unit})" for measure in found)],
-            [[group.name, *(spread(group.summary(measure.last)) for measure in found)] for group in ended],
+            [_beside_row(group, found, main, paper(group.settings)) for group in ended],
         )
-        yield Text("Mean ± standard deviation over seeds.")
+        yield Text("Mean ± standard deviation over seeds; n where not all seeds have the number.")
+
+
+def _beside_row(group: Group, measures: Sequence[Measure], main: Measure, published: Mapping[str, float]) -> list[str]:
+    """``62.50 ± 1.41 (the paper: 61.40)`` a measure, with n where not all seeds have it; empty where none has."""
+    cells, seeds = [group.name], group.summary(main.last).n
+    for measure in measures:
+        summary = group.summary(measure.last) if group.has(measure.last) else None
+        fewer = f" (n = {summary.n})" if summary and summary.n < seeds else ""
+        paper = f" ({PAPER}: {published[measure.name]:.2f})" if measure.name in published else ""
+        cells.append(spread(summary) + fewer + paper if summary else "")
+    return cells
 
 
 def _seeds(summary: Summary) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,6 +76,10 @@ class Run:
         name = first_known(key for record in self.metrics for key in record)
         return named(name, self.recipe) if name else None
 
+    def has(self, name: str) -> bool:
+        """Whether the result has the number ``name``."""
+        return name in self._numbers()
+
     def record(self, name: str) -> Record:
         """The number ``name`` of the result, as a record."""
         return self._record(name, self._numbers()[name], self.result["test_images"])
@@ -93,9 +98,9 @@ class Run:
         return found if seconds is None else [*found, self._record(SECONDS, seconds, len(self.metrics))]
 
     def _numbers(self) -> dict[str, float]:
-        """The result's numbers, with those that only the last test has."""
-        tested = {f"{name}_last": value for name, value in self.result.get("test", {}).items()}
-        return {name: value for name, value in {**tested, **self.result}.items() if isinstance(value, int | float)}
+        """The result's finite numbers, with those that only the last test has."""
+        tested = {f"{name}_last": value for name, value in (self.result.get("test") or {}).items()}
+        return {name: value for name, value in {**tested, **self.result}.items() if _is_number(value)}
 
     def _record(self, name: str, value: float, n: int) -> Record:
         ended = datetime.fromtimestamp((self.folder / "result.json").stat().st_mtime, UTC)
@@ -120,9 +125,13 @@ class Group:
     def records(self) -> list[Record]:
         return [record for run in self.runs for record in run.records()]
 
+    def has(self, name: str) -> bool:
+        """Whether one of the runs that have ended has the number ``name``."""
+        return any(run.has(name) for run in self.ended)
+
     def summary(self, name: str) -> Summary:
-        """Mean and deviation over seeds, of the runs that have ended; a seed that was run twice counts once."""
-        (summary,) = summarise([run.record(name) for run in self.ended])
+        """Mean and deviation over seeds, of the runs that :meth:`has` it; a seed that was run twice counts once."""
+        (summary,) = summarise([run.record(name) for run in self.ended if run.has(name)])
         return summary
 
 
@@ -134,7 +143,7 @@ def read_runs(folders: Iterable[Path], completed: Completed = dict) -> list[Run]
 
     Raises:
         UsageError: no folders, or one twice.
-        CutmixError: a folder does not hold a run; names the file.
+        CutmixError: a folder does not hold a run, or not the numbers of one; names the file.
     """
     folders = [Path(folder) for folder in folders]
     if not folders:
@@ -149,7 +158,8 @@ def _read_run(folder: Path, completed: Completed) -> Run:
     recipe = _parsed(folder / "recipe.json")
     if not any(recipe):
         raise CutmixError(f"{folder} does not hold a run: it has no recipe.json, or an empty one.")
-    (result,) = _parsed(folder / "result.json") or [{}]
+    command = "cutmix transfer" if "task" in recipe[0] else "cutmix train"
+    (result,) = _parsed(folder / "result.json", command) or [{}]
     measure = of_result(result)
     needed = (measure.last, measure.best, "test_images", "version", "device")
     missing = [name for name in needed if result and name not in result]
@@ -157,11 +167,25 @@ def _read_run(folder: Path, completed: Completed) -> Run:
         raise CutmixError(
             f"{folder / 'result.json'} lacks {', '.join(missing)}: it is not the result of a training run."
         )
-    return Run(folder, completed(recipe[0]), _parsed(folder / "metrics.jsonl"), result)
+    broken = [f"{name} is {result[name]}" for name in needed[:2] if result and not _is_number(result[name])]
+    if broken:
+        raise CutmixError(
+            f"in {folder / 'result.json'} {' and '.join(broken)}, and only finite numbers can be compared: leave that "
+            "run out."
+        )
+    return Run(folder, completed(recipe[0]), _parsed(folder / "metrics.jsonl", command), result)
 
 
-def _parsed(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects in a file: one a line in a .jsonl, else one; none if there is no file."""
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _parsed(path: Path, command: str = "") -> list[dict[str, Any]]:
+    """The JSON objects in a file: one a line in a .jsonl, else one; none if there is no file.
+
+    Args:
+        command: what writes the file again, from the run's checkpoint; empty for a file that nothing does.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         found = [json.loads(part) for part in (text.splitlines() if path.suffix == ".jsonl" else [text])]
@@ -171,8 +195,8 @@ def _parsed(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        again = f"delete {path.with_name('result.json')}, then cutmix train {path.parent} --resume writes it again"
-        remedy = "" if path.name == "recipe.json" else f" Its numbers are in the run's checkpoint too: {again}."
+        again = f"delete {path.with_name('result.json')}, then {command} {path.parent} --resume writes it again"
+        remedy = f" Its numbers are in the run's checkpoint too: {again}." if command else ""
         raise CutmixError(f"cannot read {path}: {error}.{remedy}") from error
 
 
@@ -228,9 +252,12 @@ def differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def setting_names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """``CutMix``, or ``CutMix(alpha=0.5)`` if another is CutMix too, or ``epochs=30, mixing=CutMix`` if both differ."""
+    """``CutMix``, or ``CutMix(alpha=0.5)`` if another is CutMix too, or ``epochs=30, mixing=CutMix`` if both differ.
+
+    Of transfers with several kinds of tasks, settings that go with these are not said.
+    """
     method = "backbone" if any("backbone" in recipe for recipe in recipes) else "mixing"
-    settings = differing(recipes) or [method]
+    settings = _telling(recipes, differing(recipes)) or [method]
     names: list[str] = []
     for form in (_without_arguments, _with_what_differs, lambda values: [str(value) for value in values]):
         columns = [form([recipe.get(setting) for recipe in recipes]) for setting in settings]
@@ -241,6 +268,19 @@ def setting_names(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
+
+
+def _telling(recipes: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> list[str]:
+    """``settings`` without those that go with the kind of task: where all SSD runs have 15 epochs, "SSD" says so."""
+    if "task" not in settings:
+        return list(settings)
+
+    def goes_with_the_task(setting: str) -> bool:
+        of_task: dict[str, Any] = {}
+        tasks = _without_arguments([recipe.get("task") for recipe in recipes])
+        return all(of_task.setdefault(task, r.get(setting)) == r.get(setting) for task, r in zip(tasks, recipes))
+
+    return [setting for setting in settings if setting in ("task", "backbone") or not goes_with_the_task(setting)]
 
 
 def _without_arguments(values: Sequence[Any]) -> list[str]:

@@ -180,7 +180,7 @@ def test_transfers_are_planned_by_their_own_settings_and_said_in_their_own_words
 
 def test_a_classifier_and_a_transfer_have_no_settings_of_each_other():
     boxes = Named("boxes", "detection.small_ssd", find_transfer("detection.small_ssd"))
-    with pytest.raises(UsageError, match="a recipe has no setting 'mixing'"):
+    with pytest.raises(UsageError, match="^detection.small_ssd: a recipe has no setting 'mixing'"):
         names(boxes, mixing="CutMix()")
     with pytest.raises(UsageError, match="a recipe has no setting 'backbone'"):
         names(PLAIN, backbone="a.pth.tar")

@@ -85,13 +85,20 @@ def plan(
     repeated = [str(seed) for seed in dict.fromkeys(seeds) if list(seeds).count(seed) > 1]
     if repeated:
         raise UsageError(f"the seed {repeated[0]} was given twice: the same run again is not one more run.")
-    changed = [replace(named, recipe=named.recipe.but(**(changes or {}))) for named in recipes]
+    changed = [_changed(named, changes or {}) for named in recipes]
     for variation in variations:
         if not any(has_place(named.recipe, variation.path) for named in changed):
             raise UsageError("\n".join(_no_place(named.recipe, variation.path) for named in changed))
     groups = [group for asked, named in zip(recipes, changed) for group in _groups(asked, named, variations)]
     _refuse_the_same(groups)
     return [_run(group, seed) for seed in seeds for group in groups]
+
+
+def _changed(named: Named, changes: Mapping[str, Any]) -> Named:
+    try:
+        return replace(named, recipe=named.recipe.but(**changes))
+    except UsageError as error:  # with a classifier beside a transfer, one has settings that the other lacks
+        raise UsageError(f"{named.word}: {error}") from error
 
 
 def _groups(asked: Named, named: Named, variations: Sequence[Variation]) -> list[tuple[str, Named, WrittenSettings]]:
