@@ -152,12 +152,13 @@ def test_a_baseline_is_found_by_its_name_or_by_a_run_s(tmp_path, make_run):
         find_baseline(groups, "Cutmx")
 
 
-def test_what_a_comparison_wrote_is_no_run_and_no_mistake(tmp_path, make_run):
+@pytest.mark.parametrize("page", ["compare.json", "report.html", "evaluation.json"])
+def test_what_was_made_of_runs_is_no_run_and_no_mistake(tmp_path, make_run, page):
     run = make_run(tmp_path / "runs" / "a")
     (tmp_path / "runs" / "compare").mkdir()
     with pytest.raises(UsageError, match="there is no run in .*compare"):
         find_runs((tmp_path / "runs").iterdir())
-    (tmp_path / "runs" / "compare" / "compare.json").write_text("{}")
+    (tmp_path / "runs" / "compare" / page).write_text("{}")
     assert find_runs((tmp_path / "runs").iterdir()) == [run]
 
 

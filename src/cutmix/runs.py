@@ -21,7 +21,9 @@ from cutmix.measures import BESIDE, Measure, first_known, named, of_result, the_
 from cutmix.results import Record, Summary, summarise
 
 SECONDS = "train_seconds_an_epoch_median"
-WRITTEN = "compare.json"  # by this a folder that a comparison was written to is known
+WRITTEN = "compare.json"
+PAGES = (WRITTEN, "report.html", "evaluation.json")
+"""By one of these a folder is known that a comparison, a report or an evaluation was written to."""
 
 Completed = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From a recipe as a folder has it to the whole one, with the defaults of settings that an older one lacks."""
@@ -31,7 +33,7 @@ Completed = Callable[[Mapping[str, Any]], dict[str, Any]]
 def find_runs(paths: Iterable[Path]) -> list[Path]:
     """The run folders among ``paths`` and directly within them, in order of their names; each once.
 
-    Folders that a comparison was written to are passed over, so that ``runs/*`` may hold one.
+    Folders that a comparison, a report or an evaluation was written to are passed over, so that ``runs/*`` may hold one.
 
     Raises:
         UsageError: there is no run in one of the paths.
@@ -39,7 +41,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         runs = [path] if (path / "recipe.json").exists() else sorted(file.parent for file in path.glob("*/recipe.json"))
-        if not runs and not (path / WRITTEN).exists():
+        if not runs and not any((path / page).exists() for page in PAGES):
             raise UsageError(f"there is no run in {path}: a run's folder holds a recipe.json.")
         found.update(dict.fromkeys(runs))
     return list(found)
