@@ -33,7 +33,7 @@ Completed = Callable[[Mapping[str, Any]], dict[str, Any]]
 def find_runs(paths: Iterable[Path]) -> list[Path]:
     """The run folders among ``paths`` and directly within them, in order of their names; each once.
 
-    Folders that a comparison, a report or an evaluation was written to are passed over, so that ``runs/*`` may hold one.
+    Folders that a comparison, a report or an evaluation was written to are passed over: ``runs/*`` may hold one.
 
     Raises:
         UsageError: there is no run in one of the paths.
