@@ -69,8 +69,8 @@ def test_a_lock_keeps_other_processes_out_until_its_own_has_been_killed(tmp_path
 
 def test_a_lock_that_is_let_go_of_can_be_taken(tmp_path, elsewhere_locked):
     os.close(take_lock(tmp_path / "lock"))
-    with elsewhere_locked(tmp_path / "lock"):  # which waits for it
-        pass
+    with elsewhere_locked(tmp_path / "lock"), pytest.raises(BlockingIOError):  # which waits for it, and has it now
+        take_lock(tmp_path / "lock")
 
 
 def test_a_disk_without_locks_is_no_hindrance(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from torch import nn
 
 from cutmix.errors import CutmixError, UsageError
 from cutmix.models import list_timm, list_torchvision, timm_model, torchvision_model
-from cutmix.models.library import timm_normalisation, torchvision_kwargs, torchvision_normalisation
+from cutmix.models.library import timm_input, torchvision_input, torchvision_kwargs
 
 
 def test_neither_library_is_imported_before_it_is_used() -> None:
@@ -151,11 +151,11 @@ HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def test_torchvision_s_weights_say_how_their_images_were_normalised() -> None:
-    assert torchvision_normalisation("resnet50", "IMAGENET1K_V2") == IMAGENET
-    assert torchvision_normalisation("efficientnet_v2_l", "DEFAULT") == HALVES
-    assert torchvision_normalisation("efficientnet_v2_l", "EfficientNet_V2_L_Weights.IMAGENET1K_V1") == HALVES
+    assert torchvision_input("resnet50", "IMAGENET1K_V2").normalisation == IMAGENET
+    assert torchvision_input("efficientnet_v2_l", "DEFAULT").normalisation == HALVES
+    assert torchvision_input("efficientnet_v2_l", "EfficientNet_V2_L_Weights.IMAGENET1K_V1").normalisation == HALVES
     with pytest.raises(UsageError, match=r"has no weights 'V9'. It has: IMAGENET1K_V1"):
-        torchvision_normalisation("resnet18", "V9")
+        torchvision_input("resnet18", "V9")
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_a_network_is_the_same_with_weights_and_without_them(
 
 def test_timm_s_weights_say_how_their_images_were_normalised() -> None:
     pytest.importorskip("timm")
-    assert timm_normalisation("resnet10t.c3_in1k") == IMAGENET
-    assert timm_normalisation("vit_tiny_patch16_224") == HALVES
+    assert timm_input("resnet10t.c3_in1k").normalisation == IMAGENET
+    assert timm_input("vit_tiny_patch16_224").normalisation == HALVES
 
 
 def test_timm_network() -> None:

@@ -17,7 +17,7 @@ from cutmix.recipes.build import (
     make_model,
     make_regularizer,
     model_call,
-    pretrained_normalisation,
+    pretrained_input,
     seeded_model,
     without_pretrained,
 )
@@ -165,7 +165,8 @@ HALVES = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     ],
 )
 def test_trained_weights_bring_the_constants_of_their_images(text, expected):
-    assert pretrained_normalisation(parse_call(text)) == expected
+    found = pretrained_input(parse_call(text))
+    assert (found and found.normalisation) == expected
 
 
 @pytest.mark.parametrize(

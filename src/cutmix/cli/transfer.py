@@ -136,14 +136,12 @@ def predict(args: argparse.Namespace) -> int:
     from cutmix.transfer.nic import NIC
 
     transferred = load_transferred(Path(args.what), best=args.best)
-    use: dict[str, Any] = {"folder": args.out, "cpu": args.cpu}
     captions = isinstance(transferred.task, NIC)
     if getattr(args, other := "score" if captions else "captions") is not None:
         raise UsageError(f"--{other} is not for {type(transferred.task).__name__}")
-    if captions:
-        guesses = predict_captions(transferred, args.predict, top=5 if args.captions is None else args.captions, **use)
-    else:
-        guesses = predict_boxes(transferred, args.predict, least=0.5 if args.score is None else args.score, **use)
+    given = {name: value for name, value in (("top", args.captions), ("least", args.score)) if value is not None}
+    use = predict_captions if captions else predict_boxes
+    guesses: Any = use(transferred, args.predict, folder=args.out, cpu=args.cpu, **given)
     failed = 0
     for guess in guesses:
         failed += "problem" in guess

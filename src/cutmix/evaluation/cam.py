@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cutmix.errors import UsageError
+from cutmix.evaluation.subject import likeliest, require_likeliest
 
 __all__ = ["class_activation_maps", "upsample_cams"]
 
@@ -83,9 +84,8 @@ class _Seen:
         name = type(model).__name__
         if self.head is None or self.pooled is None or self.pooled.ndim != 2:
             raise _no_maps(name, "no linear layer over one vector an image was run")
-        if isinstance(logits_BK, Tensor) and not logits_BK.isfinite().all():
-            wrong = int((~logits_BK.isfinite()).flatten(1).any(1).sum())
-            raise UsageError(f"the network gave logits that are not finite for {wrong} of {len(logits_BK)} images")
+        if isinstance(logits_BK, Tensor) and logits_BK.ndim == 2:
+            require_likeliest(likeliest(logits_BK))
         if not isinstance(logits_BK, Tensor) or not _same(self.head(self.pooled), logits_BK):
             raise _no_maps(name, "its output is not that of its last linear layer")
         pooled_BC = self.pooled

@@ -71,15 +71,11 @@ def torchvision_model(
     return model
 
 
-def torchvision_normalisation(name: str, weights: str) -> Normalisation:
-    """Mean and standard deviation of each channel, in units where a pixel lies in [0, 1], that ``weights`` expect."""
-    preset = _torchvision_weights(name, weights).transforms()
-    return tuple(preset.mean), tuple(preset.std)
-
-
-class PhotoView(NamedTuple):
+class PhotoInput(NamedTuple):
     """How a library's own tests show a photo to a network."""
 
+    normalisation: Normalisation
+    """Mean and standard deviation of each channel, in units where a pixel lies in [0, 1]."""
     size: int
     """Pixels a side of what the network is fed."""
     resized: int
@@ -87,10 +83,11 @@ class PhotoView(NamedTuple):
     interpolation: str
 
 
-def torchvision_view(name: str, weights: str) -> PhotoView:
+def torchvision_input(name: str, weights: str) -> PhotoInput:
     """How torchvision tests these weights: ViT's and EfficientNet's larger ones see more than 224 pixels."""
     preset = _torchvision_weights(name, weights).transforms()
-    return PhotoView(preset.crop_size[0], preset.resize_size[0], preset.interpolation.value)
+    constants = tuple(preset.mean), tuple(preset.std)
+    return PhotoInput(constants, preset.crop_size[0], preset.resize_size[0], preset.interpolation.value)
 
 
 def torchvision_kwargs(name: str, weights: str) -> dict[str, Any]:
@@ -213,17 +210,12 @@ def timm_model(name: str, num_classes: int | None = None, pretrained: bool = Fal
     return model
 
 
-def timm_normalisation(name: str) -> Normalisation:
-    """Mean and standard deviation of each channel, in units where a pixel lies in [0, 1], that the weights expect."""
-    noted = _timm().get_pretrained_cfg(name)
-    return tuple(noted.mean), tuple(noted.std)
-
-
-def timm_view(name: str) -> PhotoView:
+def timm_input(name: str) -> PhotoInput:
     """How timm tests a network's trained weights."""
     noted = _timm().get_pretrained_cfg(name)
     size = (noted.test_input_size or noted.input_size)[-1]
-    return PhotoView(size, int(size / (noted.test_crop_pct or noted.crop_pct)), noted.interpolation)
+    constants = tuple(noted.mean), tuple(noted.std)
+    return PhotoInput(constants, size, int(size / (noted.test_crop_pct or noted.crop_pct)), noted.interpolation)
 
 
 def _made_by_timm(name: str, num_classes: int | None, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:

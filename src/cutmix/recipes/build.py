@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cutmix.mixing import Mixing
     from cutmix.models import Regularizer
     from cutmix.models.checkpoints import Weights
-    from cutmix.models.library import Normalisation, PhotoView
+    from cutmix.models.library import PhotoInput
     from cutmix.training.schedules import Schedule
 
 LIBRARIES = ("torchvision", "timm")
@@ -68,8 +68,9 @@ def build(recipe: Recipe, data_root: Path | None = None, progress: Callable[[int
     augment = augment or default_augment(data)
     call = model_call(recipe.model, num_classes=data.num_classes, image_size=data.image_size)
     model = seeded_model(call, recipe.seed)
-    if expected := pretrained_normalisation(call):
-        data = replace(data, mean=expected[0], std=expected[1])
+    if expected := pretrained_input(call):
+        mean, std = expected.normalisation
+        data = replace(data, mean=mean, std=std)
     # A test resizes photos as the augmentation does that does not keep their aspect.
     data = replace(data, squared=getattr(augment, "resize", 0))
     if recipe.init != AUTO:
@@ -106,10 +107,11 @@ def read_init(source: str) -> Weights:
     if Path(source).exists() or source.partition(".")[0] not in LIBRARIES:
         return read_weights(Path(source))
     call = parse_call(source)
-    expected = pretrained_normalisation(call)
+    expected = pretrained_input(call)
     if expected is None:
         raise UsageError(f"init={source!r} is an untrained network; name its weights, e.g. weights='DEFAULT'")
-    return Weights(make_model(call).state_dict(), {"cutmix": {"mean": list(expected[0]), "std": list(expected[1])}})
+    mean, std = expected.normalisation
+    return Weights(make_model(call).state_dict(), {"cutmix": {"mean": list(mean), "std": list(std)}})
 
 
 def make_mixing(text: str) -> Mixing:
@@ -202,26 +204,15 @@ def _trained_weights(call: Call) -> Any:
     return given.get("pretrained" if _library_name(call)[0] == "timm" else "weights") or None
 
 
-def pretrained_normalisation(call: Call) -> Normalisation | None:
-    """Mean and standard deviation that a network's trained weights expect; None for an untrained network."""
-    library, name = _library_name(call)
-    weights = _trained_weights(call) if library else None
-    if weights is None:
-        return None
-    from cutmix.models.library import timm_normalisation, torchvision_normalisation
-
-    return timm_normalisation(name) if library == "timm" else torchvision_normalisation(name, weights)
-
-
-def pretrained_view(call: Call) -> PhotoView | None:
+def pretrained_input(call: Call) -> PhotoInput | None:
     """How a library's own tests show photos to a network's trained weights; None for an untrained network."""
     library, name = _library_name(call)
     weights = _trained_weights(call) if library else None
     if weights is None:
         return None
-    from cutmix.models.library import timm_view, torchvision_view
+    from cutmix.models.library import timm_input, torchvision_input
 
-    return timm_view(name) if library == "timm" else torchvision_view(name, weights)
+    return timm_input(name) if library == "timm" else torchvision_input(name, weights)
 
 
 def without_pretrained(call: Call) -> Call:

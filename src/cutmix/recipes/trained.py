@@ -14,8 +14,7 @@ from cutmix.recipes.build import (
     make_model,
     make_regularizer,
     model_call,
-    pretrained_normalisation,
-    pretrained_view,
+    pretrained_input,
     without_pretrained,
 )
 from cutmix.recipes.calls import parse_call
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from cutmix.data import Data
     from cutmix.models.checkpoints import Weights
-    from cutmix.models.library import PhotoView
+    from cutmix.models.library import PhotoInput
 
 Triple: TypeAlias = tuple[float, float, float]
 
@@ -161,14 +160,13 @@ def _pretrained(source: str) -> Trained:
     call = parse_call(source)
     network = make_model(call).eval()
     usual = _usual_input(network)
-    if expected := pretrained_normalisation(call):
-        usual["mean"], usual["std"] = expected
-    if view := pretrained_view(call):
-        usual["image_size"], usual["note"] = view.size, _other_view(view)
+    if expected := pretrained_input(call):
+        usual["mean"], usual["std"] = expected.normalisation
+        usual["image_size"], usual["note"] = expected.size, _other_view(expected)
     return Trained(network, source, source, data="imagenet", **usual)
 
 
-def _other_view(view: PhotoView) -> str:
+def _other_view(view: PhotoInput) -> str:
     """How the photos that its own library shows to a network differ from ours; empty if they do not."""
     from cutmix.data.transforms import short_side
 
